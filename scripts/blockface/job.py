@@ -1,0 +1,52 @@
+"""What every rule's script does around its work: log, run, tell the user's mistakes in one line."""
+
+import errno
+import logging
+import sys
+import time
+from collections.abc import Callable
+
+from blockface.errors import InputError
+
+log = logging.getLogger("blockface")
+
+
+def run(main: Callable, job) -> None:
+    """Call ``main`` with the named inputs, outputs and params of a Snakemake ``job``, and threads.
+
+    Lines go to the job's log file. A mistake of the user and a full disk end the program with one
+    line on standard error and in the log; anything else with its traceback.
+    """
+    logging.basicConfig(
+        filename=job.log[0],
+        filemode="w",
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        force=True,
+    )
+    logging.captureWarnings(True)
+    named = {**dict(job.input.items()), **dict(job.output.items()), **dict(job.params.items())}
+    named.pop("revision", None)  # only there so that Snakemake sees it change
+    started = time.monotonic()
+    try:
+        main(**named, threads=job.threads)
+    except InputError as error:
+        stop(str(error))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            log.exception("stopped")
+            raise
+        stop(
+            f"{error.filename or job.output[0]}: no space left on the disk; earlier results are "
+            "as they were; free some space and start again, finished parts are kept"
+        )
+    except Exception:
+        log.exception("stopped")
+        raise
+    log.info("done in %.1f s", time.monotonic() - started)
+
+
+def stop(message: str) -> None:
+    """End the program with ``message`` as its one line."""
+    log.error(message)
+    sys.exit(f"Error: {message}")

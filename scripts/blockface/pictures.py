@@ -1,0 +1,218 @@
+"""Pictures of slices: denoising, predictions, errors and objects over the image, as PNG files.
+
+Every function takes single slices as arrays and writes one PNG, whose path it returns. Grey
+images are shown between their 0.5th and 99.5th percentile. Sizes in nm are in the order of the
+axes of the picture: down, across.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import hsv_to_rgb, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from blockface.figures import COLOURS, save, styled
+
+ON_GREY = ("#56B4E9", "#E69F00", "#00C896", "#F578C8", "#F0E442", "#FF6A2B", "#4F7BFF", "#FFFFFF")
+VERDICTS = {"right": "#56B4E9", "too much": "#FF6A2B", "missed": "#F0E442"}
+
+
+def grey(image: np.ndarray) -> np.ndarray:
+    """Image as float RGB in 0..1, stretched between its percentiles 0.5 and 99.5."""
+    low, high = np.percentile(image, (0.5, 99.5))
+    stretched = np.clip((image - low) / max(high - low, 1e-6), 0, 1)
+    return np.repeat(stretched[..., None], 3, -1)
+
+
+def outlines(mask: np.ndarray, width: int) -> np.ndarray:
+    """Pixels of ``mask`` that lie within ``width`` pixels of its edge."""
+    inner = mask
+    for _ in range(width):
+        padded = np.pad(inner, 1, mode="edge")
+        inner = (
+            inner & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+        )
+    return mask & ~inner
+
+
+def painted(image: np.ndarray, masks: Sequence[np.ndarray], colours: Sequence[str]) -> np.ndarray:
+    """Image as RGB with every mask as a thin wash of its colour and a full outline."""
+    picture = grey(image)
+    width = max(1, round(max(image.shape) / 400))
+    for mask, colour in zip(masks, colours, strict=False):
+        picture[mask] = 0.72 * picture[mask] + 0.28 * np.array(to_rgb(colour))
+        picture[outlines(mask, width)] = to_rgb(colour)
+    return picture
+
+
+def show(axis, picture: np.ndarray, pixel_nm: tuple[float, float], title: str) -> None:
+    """Put an RGB ``picture`` on ``axis`` in true proportions, with a scale bar."""
+    height, width = picture.shape[0] * pixel_nm[0], picture.shape[1] * pixel_nm[1]
+    axis.imshow(picture, extent=(0, width, height, 0), interpolation="nearest")
+    axis.set_title(title)
+    axis.set_axis_off()
+    step = 10 ** np.floor(np.log10(width / 3))
+    bar = step * max(m for m in (1, 2, 5) if m * step <= width / 3)
+    text = f"{bar:g} nm" if bar < 1000 else f"{bar / 1000:g} µm"
+    left, low = 0.04 * width, 0.95 * height
+    axis.plot([left, left + bar], [low, low], color="black", lw=6, solid_capstyle="butt")
+    axis.plot([left, left + bar], [low, low], color="white", lw=3, solid_capstyle="butt")
+    axis.annotate(
+        text, (left, low), (0, 5), textcoords="offset points", color="white", fontsize=11,
+        bbox={"facecolor": "black", "alpha": 0.6, "pad": 1.5, "lw": 0},
+    )  # fmt: skip
+
+
+def sheet(count: int, shape: tuple[float, float], columns: int = 3) -> tuple[Figure, list]:
+    """Figure with ``count`` axes for pictures of ``shape`` (height, width in any one unit)."""
+    columns = max(1, min(columns, count))
+    rows = -(-count // columns)
+    each = 10.5 / columns
+    ratio = min(max(shape[0] / shape[1], 0.25), 2)
+    figure = Figure(figsize=(10.5, rows * (each * ratio + 0.4) + 0.5))
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes[count:]:
+        axis.set_axis_off()
+    return figure, list(axes[:count])
+
+
+def legend(figure: Figure, colours: dict[str, str]) -> None:
+    """Put coloured patches with their names below the pictures of ``figure``."""
+    patches = [Patch(fc=c, ec="#444444", lw=0.5, label=name) for name, c in colours.items()]
+    figure.legend(handles=patches, loc="outside lower center", ncols=min(len(patches), 6))
+
+
+@styled
+def noisy_and_denoised(
+    noisy: np.ndarray, denoised: np.ndarray, path: str | Path, pixel_nm: tuple[float, float]
+) -> Path:
+    """PNG of one place before and after, a line profile through both, and what was taken away.
+
+    A detail of at most 400 x 400 pixels from the middle is shown. The residual is noisy minus
+    denoised, in grey levels.
+    """
+    cut = tuple(slice(max(0, n // 2 - 200), n // 2 + 200) for n in noisy.shape)
+    noisy, denoised = noisy[cut].astype(np.float32), denoised[cut].astype(np.float32)
+    residual = noisy - denoised
+    figure = Figure(figsize=(10.5, 7))
+    grid = figure.add_gridspec(2, 6, height_ratios=(1.45, 1))
+    row = noisy.shape[0] // 2
+    pictures = (("noisy", noisy), ("denoised", denoised), ("taken away", residual))
+    for i, (name, image) in enumerate(pictures):
+        axis = figure.add_subplot(grid[0, 2 * i : 2 * i + 2])
+        show(axis, grey(image), pixel_nm, name)
+        if i < 2:
+            axis.axhline((row + 0.5) * pixel_nm[0], color=ON_GREY[1], lw=1)
+    at = (np.arange(noisy.shape[1]) + 0.5) * pixel_nm[1] / 1000
+    axis = figure.add_subplot(grid[1, :4])
+    axis.plot(at, noisy[row], color="#aaaaaa", lw=0.9, label="noisy")
+    axis.plot(at, denoised[row], color=COLOURS[0], lw=1.6, label="denoised")
+    axis.set(xlabel="along the line (µm)", ylabel="grey level", xlim=(0, at[-1]))
+    axis.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 0.98))
+    axis = figure.add_subplot(grid[1, 4:])
+    spread = max(np.abs(np.percentile(residual, (0.1, 99.9))).max(), 1)
+    axis.hist(residual.ravel(), np.linspace(-spread, spread, 61), color=COLOURS[0])
+    axis.set(xlabel="noisy - denoised (grey levels)", yticks=[])
+    axis.set_title(f"mean {residual.mean():.2g}, SD {residual.std():.3g}", fontsize=11)
+    return save(figure, path)
+
+
+@styled
+def predictions(
+    images: Sequence[np.ndarray], labels: Sequence[np.ndarray], titles: Sequence[str],
+    classes: dict[int, str], path: str | Path, pixel_nm: tuple[float, float],
+) -> Path:  # fmt: skip
+    """PNG of slices with the predicted classes outlined; ``labels`` hold the class values."""
+    size = (images[0].shape[0] * pixel_nm[0], images[0].shape[1] * pixel_nm[1])
+    figure, axes = sheet(len(images), size)
+    for axis, image, label, title in zip(axes, images, labels, titles, strict=True):
+        show(axis, painted(image, [label == v for v in classes], ON_GREY), pixel_nm, title)
+    legend(figure, dict(zip(classes.values(), ON_GREY, strict=False)))
+    return save(figure, path)
+
+
+@styled
+def verdicts(
+    images: Sequence[np.ndarray], predicted: Sequence[np.ndarray], truth: Sequence[np.ndarray],
+    titles: Sequence[str], classes: dict[int, str], path: str | Path,
+    pixel_nm: tuple[float, float],
+) -> Path:  # fmt: skip
+    """PNG of held-out slices, a row a slice, a column a class: right, too much, missed.
+
+    ``truth`` holds class values, 0 for background and 255 where nobody looked, which is left grey.
+    """
+    size = (images[0].shape[0] * pixel_nm[0], images[0].shape[1] * pixel_nm[1])
+    figure, axes = sheet(len(images) * len(classes), size, len(classes) if classes else 1)
+    if len(classes) == 1:
+        figure, axes = sheet(len(images), size)
+    places = [(n, v) for n in range(len(images)) for v in classes]
+    for axis, (n, value) in zip(axes, places, strict=True):
+        known, hit, real = truth[n] != 255, predicted[n] == value, truth[n] == value
+        masks = (hit & real, hit & ~real & known, ~hit & real)
+        picture = grey(images[n])
+        for mask, colour in zip(masks, VERDICTS.values(), strict=True):
+            picture[mask] = 0.35 * picture[mask] + 0.65 * np.array(to_rgb(colour))
+        title = f"{titles[n]}, {classes[value]}"
+        both = (hit & known).sum() + real.sum()
+        if both:
+            title += f": Dice {2 * masks[0].sum() / both:.3f}"
+        show(axis, picture, pixel_nm, title)
+    legend(figure, VERDICTS)
+    return save(figure, path)
+
+
+@styled
+def worst_slices(
+    images: Sequence[np.ndarray], labels: Sequence[np.ndarray], worklist: pd.DataFrame,
+    classes: dict[int, str], path: str | Path, pixel_nm: tuple[float, float],
+) -> Path:  # fmt: skip
+    """PNG of the slices of ``worklist`` (rank, z, score, reason), in its order."""
+    size = (images[0].shape[0] * pixel_nm[0], images[0].shape[1] * pixel_nm[1])
+    figure, axes = sheet(len(images), size)
+    rows = worklist.itertuples(index=False)
+    for axis, image, label, row in zip(axes, images, labels, rows, strict=False):
+        title = f"{row.rank}.  z {row.z},  score {row.score:.3g}"
+        show(axis, painted(image, [label == v for v in classes], ON_GREY), pixel_nm, title)
+    legend(figure, dict(zip(classes.values(), ON_GREY, strict=False)))
+    return save(figure, path)
+
+
+def id_colours(ids: np.ndarray) -> np.ndarray:
+    """RGB of object ids, 0 black; an id has the same colour in every picture."""
+    unique, inverse = np.unique(ids, return_inverse=True)
+    hue = (unique * 0.6180339887) % 1
+    bright = 0.75 + 0.25 * ((unique * 0.3819) % 1)
+    colours = hsv_to_rgb(np.stack([hue, 0.55 + 0.35 * ((unique * 0.7549) % 1), bright], -1))
+    colours[unique == 0] = 0
+    return colours[inverse.reshape(ids.shape)]
+
+
+@styled
+def objects_in_colour(
+    planes: Sequence[tuple[str, np.ndarray | None, np.ndarray, tuple[float, float]]],
+    path: str | Path,
+) -> Path:
+    """PNG of objects, each in a colour of its own, in the ``planes`` xy, xz and yz.
+
+    A plane is its title, the image or None, the ids and the pixel size in nm (down, across). A
+    column of the middle slice, then xz below and yz beside it, as in an atlas.
+    """
+    figure = Figure(figsize=(10.5, 10.5))
+    heights = [p[2].shape[0] * p[3][0] for p in planes]
+    widths = [p[2].shape[1] * p[3][1] for p in planes]
+    across, down = (widths[0], widths[2]), (heights[0], heights[1])
+    floor = 0.22
+    across = (across[0], max(across[1], floor * across[0]))
+    down = (down[0], max(down[1], floor * down[0]))
+    figure.set_size_inches(10.5, min(max(10.5 * sum(down) / sum(across), 5), 14))
+    grid = figure.add_gridspec(2, 2, width_ratios=across, height_ratios=down)
+    for (title, image, ids, pixel_nm), place in zip(planes, ((0, 0), (1, 0), (0, 1)), strict=True):
+        colours = id_colours(ids)
+        if image is not None:
+            mixed = 0.45 * grey(image) + 0.55 * colours
+            colours = np.where((ids > 0)[..., None], mixed, grey(image))
+        show(figure.add_subplot(grid[place]), colours, pixel_nm, title)
+    return save(figure, path)

@@ -8,8 +8,24 @@ from pathlib import Path
 import numpy as np
 
 from blockface.errors import InputError
+from blockface.formats import dm, folder, hdf5, mrc, ngff, nifti, nrrd, png, tiff
+from blockface.formats.found import LARGEST_NM, SMALLEST_NM, Found
 
 log = logging.getLogger(__name__)
+
+FILES: dict[str, Callable[[Path], Found]] = {
+    ".tif": tiff.open_tiff, ".tiff": tiff.open_tiff, ".btf": tiff.open_tiff,
+    ".mrc": mrc.open_mrc, ".rec": mrc.open_mrc, ".st": mrc.open_mrc, ".map": mrc.open_mrc,
+    ".dm3": dm.open_dm, ".dm4": dm.open_dm, ".png": png.open_png,
+    ".nrrd": nrrd.open_nrrd, ".nhdr": nrrd.open_nrrd,
+    ".nii": nifti.open_nifti, ".nii.gz": nifti.open_nifti,
+    **dict.fromkeys(hdf5.SUFFIXES, hdf5.open_hdf5),
+}  # fmt: skip
+SLICES: dict[str, Callable[[Path], Found]] = {
+    ".tif": tiff.open_slice, ".tiff": tiff.open_slice,
+    ".dm3": dm.open_dm, ".dm4": dm.open_dm, ".png": png.open_png,
+}  # fmt: skip
+GREY = ("uint8", "uint16", "int16", "float32")
 
 
 @dataclass
@@ -24,14 +40,115 @@ class Stack:
     reader: Callable[[int, int], np.ndarray] = field(repr=False)
 
     def read(self, z0: int, z1: int) -> np.ndarray:
-        """Slices ``z0`` to ``z1`` (half-open) as (z, y, x); nothing else is read."""
+        """Slices ``z0`` to ``z1`` (half-open) as (z, y, x); nothing else is read.
+
+        May be called from several threads. A file that turns out broken raises InputError.
+        """
+        z0, z1 = max(0, z0), min(z1, self.shape[0])
+        if z0 >= z1:
+            return np.empty((0, *self.shape[1:]), self.dtype)
         return self.reader(z0, z1)
 
 
-def open_stack(path: str | Path, voxel_size_nm=None, dataset: str | None = None) -> Stack:
+def open_stack(
+    path: str | Path, voxel_size_nm=None, dataset: str | None = None, *, labels: bool = False
+) -> Stack:
     """Stack at ``path`` (file or folder), checked by its headers, no voxels read yet.
 
-    ``voxel_size_nm`` (z, y, x) of the configuration wins over the one in the file; ``dataset``
-    names the configuration key in messages.
+    Parameters
+    ----------
+    path
+        TIFF, MRC, HDF5 (``file.h5:/dataset``), zarr, DM3/DM4, NRRD or NIfTI file, or a folder of
+        TIFF, PNG or DM slices.
+    voxel_size_nm
+        Voxel size z, y, x of the configuration; it wins over the one in the file.
+    dataset
+        Name of the dataset, so that messages can name the configuration key.
+    labels
+        Whether the values are labels or ids: then any integer type is taken, else only grey.
+
+    Raises
+    ------
+    InputError
+        Nothing is there, it is not whole, the slices do not fit together, the voxel size is told
+        neither by the file nor by the configuration, or the type of the values is of no use.
     """
-    raise InputError(f"{path}: not readable yet")
+    found = _open(str(path), dataset)
+    _check_type(found.dtype, path, labels)
+    size = _voxel_size(found.voxel_size_nm, voxel_size_nm, path, dataset)
+    return Stack(found.shape, np.dtype(found.dtype), size, str(path), found.files, found.reader)
+
+
+def check_stack(path: str | Path, voxel_size_nm=None, dataset: str | None = None) -> Stack:
+    """Stack at ``path`` as ``open_stack`` gives it, after its first and last slice were read."""
+    stack = open_stack(path, voxel_size_nm, dataset)
+    for z in {0, stack.shape[0] - 1}:
+        stack.read(z, z + 1)
+    return stack
+
+
+def _open(path: str, dataset: str | None) -> Found:
+    place = Path(hdf5.split(path)[0])
+    if not place.exists():
+        raise InputError(
+            f"{path}: no such file or folder; check {_key(dataset, 'stack')} (paths are relative "
+            "to the folder snakemake runs in)"
+        )
+    if place.is_dir():
+        return ngff.open_zarr(path) if ngff.is_zarr(place) else folder.open_folder(path, SLICES)
+    name = place.name.lower()
+    suffix = next((s for s in FILES if name.endswith(s)), None)
+    if suffix is None:
+        raise InputError(
+            f"{path}: a format not known by its name; expected one of {', '.join(FILES)}, a zarr, "
+            f"or a folder of {', '.join(SLICES)}; export the stack as TIFF"
+        )
+    if place.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty; copy it again from its source")
+    return FILES[suffix](path)
+
+
+def _key(dataset: str | None, name: str) -> str:
+    return f"datasets.{dataset or '<name>'}.{name}"
+
+
+def _check_type(dtype: np.dtype, path, labels: bool) -> None:
+    if labels and (dtype.kind in "iub"):
+        return
+    if dtype.name not in (GREY if not labels else ()):
+        kinds = "an integer type" if labels else ", ".join(GREY)
+        raise InputError(
+            f"{path}: values of type {dtype.name} found; expected {kinds}; convert it, in ImageJ "
+            "by Image > Type > 16-bit, keeping the grey levels"
+        )
+
+
+def _voxel_size(told, given, path, dataset: str | None) -> tuple[float, float, float]:
+    """Voxel size z, y, x in nm: as configured, else as the file tells."""
+    key = _key(dataset, "voxel_size_nm")
+    if given is None:
+        if None in told:
+            parts = ", ".join(
+                f"{a} {v:.4g} nm" if v else f"{a} unknown" for a, v in zip("zyx", told, strict=True)
+            )
+            raise InputError(
+                f"{path}: voxel size unknown, the file does not tell it in a unit of length "
+                f"({parts}); set {key}: [z, y, x]"
+            )
+        return tuple(float(v) for v in told)
+    try:
+        size = tuple(float(v) for v in given)
+    except (TypeError, ValueError):
+        size = ()
+    if len(size) != 3 or not all(SMALLEST_NM <= v <= LARGEST_NM for v in size):
+        raise InputError(
+            f"{key}: {given} found; expected three sizes in nm, [z, y, x], each between "
+            f"{SMALLEST_NM} and {LARGEST_NM:g}"
+        )
+    for axis, file, config in zip("zyx", told, size, strict=True):
+        if file is not None and abs(file - config) > 0.01 * config:
+            log.warning(
+                "%s: the file tells a voxel of %.4g nm along %s; %s says %.4g nm and is taken",
+                path, file, axis, key, config,
+            )  # fmt: skip
+    return size

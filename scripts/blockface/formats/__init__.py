@@ -1,0 +1,1 @@
+"""One module per file format; ``blockface.stack.open_stack`` chooses between them."""

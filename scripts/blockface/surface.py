@@ -1,0 +1,90 @@
+"""Surface area of labelled objects: voxel faces, each weighted by the local surface normal.
+
+The faces of a voxel object across axis i add up to the integral of \\|n_i\\| over the true surface, so
+that faces times n_i, summed over the three axes, give the integral of n_i² = the area, whatever
+the voxel size. An error of the normal by an angle d costs only 1 - cos d.
+Sources: Windreich, Kiryati & Lohmann 2003, doi:10.1016/S0031-3203(03)00173-0; Flin et al. 2005,
+doi:10.1109/TIP.2005.846021.
+Crofton's formula over the 13 directions of the 26 neighbours was tried: at 200:10:10 nm these
+point along z or across it and nowhere between, and 10 to 40 % of the surface are lost.
+"""
+
+from functools import cache
+
+import numpy as np
+
+RADII = np.array([2, 3, 4, 6, 8, 12, 16, 24, 32, 40, 64])
+AXES = 3
+CHUNK = 16384
+
+
+def reach(spacing: tuple[float, float, float]) -> int:
+    """Slices on each side that the normal of a surface voxel depends on."""
+    return 1 if spacing[0] > 1.5 * np.sqrt(spacing[1] * spacing[2]) else 2
+
+
+def widest(spacing: tuple[float, float, float]) -> int:
+    """Widest in-plane radius in voxels that ``radii`` may give."""
+    if reach(spacing) == 2:
+        return 2
+    limit = 2 * spacing[0] / np.sqrt(spacing[1] * spacing[2])
+    return int(RADII[RADII <= max(2, limit)][-1])
+
+
+def radii(voxels: np.ndarray, slices: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+    """In-plane radius of the window for each object's normals, in voxels.
+
+    Two slice distances, so that a slope shows in it; but no more than the radius of the object's
+    mean cross-section, so that its ends stay sharp.
+    """
+    equivalent = np.sqrt(voxels / np.maximum(slices, 1) / np.pi)
+    fit = RADII[np.maximum(np.searchsorted(RADII, equivalent, side="right") - 1, 0)]
+    return np.minimum(fit, widest(spacing))
+
+
+@cache
+def window(spacing: tuple[float, float, float], radius: int) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets (n, 3) in voxels and weights (3, n), whose sum over the object is its gradient."""
+    depth = reach(spacing)
+    steps = np.unique(np.rint(radius * np.linspace(-1, 1, 9)).astype(int))
+    z, y, x = (g.ravel() for g in np.meshgrid(np.arange(-depth, depth + 1), steps, steps,
+                                              indexing="ij"))
+    square = y**2 + x**2
+    keep = z**2 + square <= 6 if depth == 2 else square <= radius**2 * 1.1
+    offsets = np.stack([z, y, x], axis=1)[keep]
+    physical = offsets * np.asarray(spacing)
+    return offsets, (physical / (physical**2).sum(axis=0)).T.astype(np.float32)
+
+
+def voxel_areas(
+    flat: np.ndarray,
+    steps: tuple[int, int, int],
+    at: np.ndarray,
+    radius: np.ndarray,
+    spacing: tuple[float, float, float],
+) -> np.ndarray:
+    """Surface area, nm², that each of the voxels ``at`` adds to its object's surface.
+
+    ``flat`` is the padded label block as one line, ``steps`` its strides in voxels along z, y, x,
+    ``at`` positions in it and ``radius`` the window of each (see ``radii``). Where the object is a
+    single voxel thick there is no normal, and the faces count as they are.
+    """
+    labels = flat[at]
+    faces = np.prod(spacing) / np.asarray(spacing)
+    ahead = np.stack([flat[at + step] != labels for step in steps]).astype(np.int8)
+    behind = np.stack([flat[at - step] != labels for step in steps]).astype(np.int8)
+    area = faces @ (ahead + behind)
+    bulk = ~(ahead & behind).any(axis=0)
+    signed = (ahead - behind) * faces[:, None]
+    for size in np.unique(radius[bulk]):
+        chosen = np.flatnonzero(bulk & (radius == size))
+        offsets, weights = window(spacing, int(size))
+        shifts = offsets @ np.asarray(steps)
+        for first in range(0, len(chosen), CHUNK):
+            part = chosen[first : first + CHUNK]
+            same = flat[at[part] + shifts[:, None]] == labels[part]
+            outward = -(weights @ same.astype(np.float32)).astype(float)
+            norm = np.linalg.norm(outward, axis=0)
+            flux = (signed[:, part] * outward).sum(axis=0)
+            area[part] = np.where(norm > 0, flux / np.where(norm > 0, norm, 1), area[part])
+    return area

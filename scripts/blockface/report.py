@@ -1,0 +1,189 @@
+"""The report: one self-contained HTML page about an iteration, with its warnings on top."""
+
+import logging
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from blockface.given import Given
+from blockface.page import Table, cell, render, table
+from blockface.sections import SECTIONS
+from blockface.sections_objects import OBJECT_SECTIONS, class_summary
+
+log = logging.getLogger(__name__)
+BORDER_SHARE = 0.3  # of objects cut by the border, above which lengths mislead
+
+
+def make_report(given: Given, path: str | Path, commands: list[str]) -> Path:
+    """Path of the HTML page, made of what is there of ``given``.
+
+    ``commands`` are the lines to type for the next round, shown as they are. The pictures also lie
+    in the folder ``given.figures``.
+    """
+    path = Path(path)
+    Path(given.figures).mkdir(parents=True, exist_ok=True)
+    sections = []
+    for make in (*SECTIONS, *OBJECT_SECTIONS):
+        section = make(given)
+        if section is not None:
+            log.info("section: %s", section.title)
+            sections.append(section)
+    title = f"{given.dataset}, iteration {given.iteration:02d}"
+    html = render(
+        title=title,
+        warnings=warnings(given),
+        facts=facts(given),
+        summary=summary(given),
+        steps=steps(given),
+        commands=commands,
+        sections=sections,
+        footer="Made by Blockface. All pictures are inside this file; the tables lie beside it.",
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    part.write_text(html, encoding="utf-8")
+    os.replace(part, path)
+    return path
+
+
+def warnings(given: Given) -> list[str]:
+    """What a user must not overlook, a sentence each."""
+    found = [*falls(given), *denoiser_warnings(given)]
+    if given.annotations and not given.held_out_slices:
+        found.append(
+            "No slice is held out, so nothing says how good the prediction is. Annotate a few "
+            "whole slices and name them in held_out_slices."
+        )
+    elif given.annotations and given.scores is None:
+        found.append(
+            "The held-out slices have no annotation yet, so there is no score. Annotate them."
+        )
+    unseen = sorted(set(given.held_out_slices) - set(given.annotated))
+    if given.annotations and given.scores is not None and unseen:
+        listed = ", ".join(map(str, unseen))
+        found.append(f"Held-out slices without annotation, and so without a score: z {listed}.")
+    objects = given.table("objects_table")
+    if objects is not None:
+        for name, of_class in objects.groupby("class", sort=False):
+            share = of_class["touches_border"].astype(bool).mean()
+            if share > BORDER_SHARE:
+                found.append(
+                    f"{share:.0%} of the objects of class {name} touch the border of the stack: "
+                    "their lengths, volumes and end-to-end distances are cut short."
+                )
+    elif given.objects_table:
+        found.append("No objects were found. Look at the prediction, threshold and min_volume_um3.")
+    return found
+
+
+def falls(given: Given) -> list[str]:
+    """Warnings for every class whose held-out Dice fell, or has no value."""
+    found = []
+    for name, now, before in dice(given):
+        if now is None:
+            found.append(f"Dice of {name} on held-out slices has no value: no voxel of it there.")
+        elif before is not None and round(now, 3) < round(before, 3):
+            found.append(
+                f"Dice of {name} on held-out slices fell from {before:.3f} to {now:.3f} against "
+                "the previous iteration. Look through the new round for slips before going on."
+            )
+    return found
+
+
+def denoiser_warnings(given: Given) -> list[str]:
+    """Warnings for refused pairs and for kept-out pairs that the denoiser made worse."""
+    found = []
+    pairs, scores = given.table("registration"), given.table("denoiser_scores")
+    if pairs is not None:
+        refused = pairs[~pairs["accepted"].astype(bool)]
+        if len(refused):
+            names = [Path(str(n)).name for n in refused.get("noisy", refused.iloc[:, 0])]
+            reasons = refused["reason"] if "reason" in refused else [""] * len(refused)
+            both = zip(names, reasons, strict=True)
+            told = [f"{n} ({r})" if r == r and r else n for n, r in both]
+            more = f" and {len(told) - 5} more" if len(told) > 5 else ""
+            found.append(
+                f"{len(refused)} of {len(pairs)} pairs were refused: {'; '.join(told[:5])}{more}."
+            )
+    if scores is not None:
+        worse = scores[scores["psnr_denoised"] < scores["psnr_noisy"]]
+        if len(worse):
+            names = ", ".join(Path(str(p)).name for p in worse["pair"])
+            found.append(f"The denoiser made {len(worse)} of {len(scores)} pairs worse: {names}.")
+    return found
+
+
+def dice(given: Given) -> list[tuple[str, float | None, float | None]]:
+    """Class, Dice on held-out slices now and in the iteration before; None for no value."""
+    if given.scores is None:
+        return []
+    scores = given.scores[given.scores["split"] == "held_out"]
+
+    def value(iteration: int, name: str) -> float | None:
+        rows = scores[(scores["iteration"] == iteration) & (scores["class"] == name)]["dice"]
+        return None if rows.dropna().empty else float(rows.iloc[-1])
+
+    earlier = scores.loc[scores["iteration"] < given.iteration, "iteration"]
+    before = int(earlier.max()) if len(earlier) else -1
+    names = scores.loc[scores["iteration"] == given.iteration, "class"].unique()
+    return [(str(n), value(given.iteration, n), value(before, n)) for n in names]
+
+
+def facts(given: Given) -> list[dict[str, str]]:
+    """The boxes at the top: name, value and a smaller line."""
+    found = [{"name": "dataset", "value": given.dataset, "more": ""},
+             {"name": "iteration", "value": f"{given.iteration:02d}", "more": ""}]  # fmt: skip
+    names = ("denoised", "raw", "probability", "objects")
+    volume = next((given.volume(n) for n in names if getattr(given, n)), None)
+    if volume is not None:
+        shape, size = volume.shape[-3:], volume.attrs["voxel_size_nm"]
+        field = " × ".join(f"{n * s / 1000:.3g}" for n, s in zip(shape, size, strict=True))
+        found += [
+            {"name": "voxel size, z y x", "value": " × ".join(f"{v:g}" for v in size) + " nm",
+             "more": ""},
+            {"name": "stack, z y x", "value": " × ".join(map(str, shape)), "more": field + " µm"},
+        ]  # fmt: skip
+    objects = given.table("objects_table")
+    if objects is not None:
+        for name, of_class in objects.groupby("class", sort=False):
+            whole = int((~of_class["touches_border"].astype(bool)).sum())
+            found.append({"name": f"objects: {name}", "value": cell(len(of_class)).text,
+                          "more": f"{whole} whole, not cut by the border"})  # fmt: skip
+    for name, now, before in dice(given):
+        change = "no earlier iteration" if before is None else f"before: {before:.3f}"
+        value = "–" if now is None else f"{now:.3f}"
+        found.append({"name": f"held-out Dice: {name}", "value": value, "more": change})
+    if given.annotations:
+        learned = len(set(given.annotated) - set(given.held_out_slices))
+        share = "" if volume is None else f"{100 * learned / volume.shape[-3]:.2g} % of the stack"
+        found.append({"name": "annotated slices", "value": str(learned),
+                      "more": f"{share}; {len(given.held_out_slices)} more held out"})  # fmt: skip
+    return found
+
+
+def summary(given: Given) -> list[Table]:
+    """The table of medians under the boxes, if anything was measured."""
+    if given.table("objects_table") is None:
+        return []
+    frame: pd.DataFrame = class_summary(given)
+    return [table(frame, "Medians of all objects; in brackets of those the border does not cut.")]
+
+
+def steps(given: Given) -> list[str]:
+    """What to do for the next round, in words, if there is a worklist."""
+    work = given.table("worklist")
+    if work is None:
+        return []
+    work = work.sort_values("rank") if "rank" in work else work
+    first = ", ".join(str(int(z)) for z in work["z"].head(3))
+    folder = Path(given.worklist).parent / "corrections"
+    following = f"{given.dataset}/{given.iteration + 1:02d}"
+    return [
+        f"Open the {len(work)} places in {folder} in Seg3D, the worst first (z {first}, …); the "
+        "README.txt in each folder says how.",
+        f"Correct the masks, export them, and put them into the round folder …/{following} beside "
+        "the earlier rounds.",
+        f"Run the command below: it makes iteration {given.iteration + 1:02d} and leaves this one "
+        "as it is. Stop when the held-out Dice no longer rises.",
+    ]

@@ -1,0 +1,128 @@
+"""What pictures need of volumes, read a slice or a row of slices at a time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import zarr
+
+from blockface.volume import row_depth, slab_rows, voxel_size
+
+UNKNOWN = 255
+
+
+def evenly(count: int, n: int) -> list[int]:
+    """At most ``n`` slice numbers spread over ``count`` slices, the first and last left out."""
+    if count <= n:
+        return list(range(count))
+    return [int((i + 0.5) * count / n) for i in range(n)]
+
+
+def window(shape: tuple[int, int], size: int) -> tuple[slice, slice]:
+    """The middle of a slice, at most ``size`` pixels each way."""
+    return tuple(slice(max(0, (n - size) // 2), max(0, (n - size) // 2) + size) for n in shape)
+
+
+def step(shape: tuple[int, ...], limit: int) -> int:
+    """Every how many pixels to take so that the longer side has at most ``limit``."""
+    return max(1, -(-max(shape[-2:]) // limit))
+
+
+def thinned(image: np.ndarray, every: int) -> np.ndarray:
+    """Image, float32, with each ``every`` x ``every`` pixels averaged to one."""
+    if every == 1:
+        return image.astype(np.float32)
+    height, width = (n // every * every for n in image.shape)
+    blocks = image[:height, :width].reshape(height // every, every, width // every, every)
+    return blocks.mean(axis=(1, 3), dtype=np.float32)
+
+
+def fitted(labels: np.ndarray, every: int) -> np.ndarray:
+    """Labels at every ``every``-th pixel, of the shape that `thinned` gives."""
+    height, width = (n // every * every for n in labels.shape)
+    return labels[:height, :width][every // 2 :: every, every // 2 :: every]
+
+
+def predicted(
+    probability: zarr.Array, z: int, values: list[int], threshold: float,
+    yx: tuple[slice, slice] = (slice(None), slice(None)),
+) -> np.ndarray:  # fmt: skip
+    """Class values (uint8) of slice ``z``: the likeliest class where it reaches ``threshold``."""
+    best = np.full(probability[0, z][yx].shape, max(0, np.ceil(threshold * 255) - 1), np.uint8)
+    labels = np.zeros(best.shape, np.uint8)
+    for channel, value in enumerate(values):
+        of_class = probability[channel, z][yx]
+        labels[of_class > best] = value
+        np.maximum(best, of_class, out=best)
+    return labels
+
+
+def annotated_slices(annotations: zarr.Array) -> list[int]:
+    """Slices in which somebody reviewed something; rows without a file on disk are not read."""
+    store, depth = Path(str(annotations.store_path.store.root)), row_depth(annotations.shape)
+    found = []
+    for row in slab_rows(annotations.shape):
+        if (store / "c" / str(row.start // depth)).exists():
+            known = (annotations[row] != UNKNOWN).any(axis=(1, 2))
+            found += [row.start + int(z) for z in np.flatnonzero(known)]
+    return found
+
+
+def profile(
+    probability: zarr.Array, names: list[str], threshold: float, limit: int = 240
+) -> pd.DataFrame:
+    """Area fraction and uncertainty of each class at up to ``limit`` slices spread over the stack.
+
+    Columns z, class, area_fraction (share of pixels at or above ``threshold``) and uncertainty
+    (mean binary entropy in bits).
+    """
+    p = np.clip(np.arange(256) / 255, 1e-9, 1 - 1e-9)
+    entropy = -p * np.log2(p) - (1 - p) * np.log2(1 - p)
+    above = np.arange(256) >= threshold * 255
+    rows = []
+    for row, chosen in chosen_rows(probability.shape, limit):
+        for channel, name in enumerate(names):
+            block = probability[channel, row]
+            for z in chosen:
+                share = np.bincount(block[z - row.start].ravel(), minlength=256)
+                share = share / share.sum()
+                rows.append((z, name, float(share @ above), float(share @ entropy)))
+    frame = pd.DataFrame(rows, columns=["z", "class", "area_fraction", "uncertainty"])
+    return frame.sort_values(["class", "z"], ignore_index=True)
+
+
+def chosen_rows(shape: tuple[int, ...], limit: int) -> Iterator[tuple[slice, list[int]]]:
+    """Rows of a volume with the slices wanted of them, ``limit`` in all."""
+    wanted = evenly(shape[-3], limit)
+    for row in slab_rows(shape):
+        chosen = [z for z in wanted if row.start <= z < row.stop]
+        if chosen:
+            yield row, chosen
+
+
+def planes(objects: zarr.Array, image: zarr.Array | None, size: int = 640) -> list[tuple]:
+    """Planes xy, xz and yz through the middle of the volume, for `pictures.objects_in_colour`.
+
+    Each is its title, the image or None, the ids and the pixel size (down, across) in nm. Seen is
+    the middle of the volume, at most ``size`` voxels each way; it is read row by row.
+    """
+    z, y, x = (n // 2 for n in objects.shape)
+    ys, xs = window(objects.shape[1:], size)
+    (zs,) = window(objects.shape[:1], size)
+    nz, ny, nx = voxel_size(objects)
+
+    def through(array: zarr.Array | None) -> list[np.ndarray | None]:
+        if array is None:
+            return [None] * 3
+        xz, yz = [], []
+        for row in slab_rows(array.shape):
+            part = slice(max(row.start, zs.start), min(row.stop, zs.stop))
+            if part.start < part.stop:
+                xz.append(array[part, y, xs])
+                yz.append(array[part, ys, x])
+        return [array[z, ys, xs], np.concatenate(xz), np.concatenate(yz).T]
+
+    names = (f"xy, z {z}", f"xz, y {y}", f"yz, x {x}")
+    sizes = ((ny, nx), (nz, nx), (ny, nz))
+    return list(zip(names, through(image), through(objects), sizes, strict=True))

@@ -1,0 +1,204 @@
+"""The sections of a report up to the prediction and its scores; a missing part gives none."""
+
+from collections.abc import Callable
+
+from blockface import figures, pictures, sampling
+from blockface.given import Given
+from blockface.page import Section, picture, table
+from blockface.volume import open_volume, voxel_size
+
+DETAIL = 512  # pixels of the middle that overlays show
+SHOWN = 6  # slices in an overview
+
+
+def registration(given: Given) -> Section | None:
+    """Which pairs were taken and how well they fit."""
+    pairs = given.table("registration")
+    if pairs is None:
+        return None
+    section = Section(
+        "Registered pairs",
+        f"{int(pairs['accepted'].astype(bool).sum())} of {len(pairs)} pairs of a short and a long "
+        "dwell were laid on each other and kept for the denoiser.",
+        "edges that stay doubled after registration, or a remaining shift above half a pixel; "
+        "such a pair teaches the denoiser to blur.",
+    )
+    if given.registration_figure:
+        section.items.append(
+            picture(given.registration_figure, "Pairs before and after registration.")
+        )
+    section.items.append(table(pairs, folded="All pairs with shift, residual and verdict"))
+    return section
+
+
+def denoiser(given: Given) -> Section | None:
+    """How the denoiser was trained and what it gains on pairs it never saw."""
+    history, scores = given.table("denoiser_history"), given.table("denoiser_scores")
+    if history is None and scores is None:
+        return None
+    section = Section(
+        "The denoiser",
+        "Its error during training, and how much closer each noisy image comes to its long-dwell "
+        "partner.",
+        "a validation loss that rises while the training loss falls (learning by heart), one that "
+        "still falls at the end (train longer), or a pair the denoiser makes worse.",
+    )
+    if history is not None:
+        path = figures.training_curves(history, given.file("denoiser_history"))
+        section.items.append(
+            picture(path, "Training of the denoiser; the dotted line is the step that was kept.")
+        )
+    if scores is not None:
+        path = figures.denoising_scores(scores, given.file("denoiser_scores"))
+        gain = scores[scores["split"] != "train"]
+        gain = (gain if len(gain) else scores).groupby("split")[
+            ["psnr_noisy", "psnr_denoised", "ssim_noisy", "ssim_denoised"]
+        ].mean()  # fmt: skip
+        section.items += [
+            picture(path, "Every pair before and after, against the long-dwell image."),
+            table(gain.reset_index(), "Means over the pairs that were kept out of training."
+                  if set(gain.index) != {"train"} else "Means over the training pairs."),
+        ]  # fmt: skip
+    return section
+
+
+def denoised(given: Given) -> Section | None:
+    """The stack before and after the denoiser."""
+    raw, clean = given.volume("raw"), given.volume("denoised")
+    if raw is None or clean is None:
+        return None
+    z = raw.shape[0] // 2
+    path = pictures.noisy_and_denoised(
+        raw[z], clean[z], given.file("denoised"), voxel_size(raw)[1:]
+    )
+    caption = f"The middle of slice {z}; the profiles run along the line."
+    return Section(
+        "The stack, denoised",
+        "One place before and after the denoiser, and what it took away.",
+        "membranes or fibrils in the picture of what was taken away (signal was lost), structure "
+        "in places that are empty in the noisy image (invented), or a residual whose mean is far "
+        "from 0.",
+        [picture(path, caption)],
+    )
+
+
+def training(given: Given) -> Section | None:
+    """What the segmenter was trained on, and its training curves."""
+    history, patches = given.table("history"), given.table("patches_table")
+    if history is None and patches is None:
+        return None
+    section = Section(
+        "Training the segmenter",
+        f"Learned from {len(set(given.annotated) - set(given.held_out_slices))} annotated slices, "
+        f"from scratch, on the annotation rounds 00 to {given.iteration:02d}.",
+        "curves that part (too few annotations: add slices that look different) or that still "
+        "improve at the last step (train longer).",
+    )
+    if history is not None:
+        path = figures.training_curves(history, given.file("history"))
+        section.items.append(
+            picture(path, "Training of the segmenter; the dotted line is the best loss.")
+        )
+    reason = next((c for c in ("reason", "why") if patches is not None and c in patches), None)
+    if reason:
+        named = patches[reason].fillna("").replace("", "kept")
+        counts = named.value_counts().rename_axis("candidate patches").reset_index(name="number")
+        section.items.append(table(counts, limit=12))
+    return section
+
+
+def prediction(given: Given) -> Section | None:
+    """Predicted classes over the image at a few slices."""
+    if not given.probability or given.image is None:
+        return None
+    zs = sampling.evenly(given.volume("probability").shape[1], SHOWN)
+    images, labels, pixel, _ = given.looks(zs, DETAIL)
+    titles = [f"z {z}" for z in zs]
+    path = pictures.predictions(
+        images, labels, titles, given.classes, given.file("prediction"), pixel
+    )
+    caption = (
+        f"Prediction at a threshold of {given.threshold:g} over the image, slices spread over the "
+        f"stack; the middle {images[0].shape[0]} × {images[0].shape[1]} pixels."
+    )
+    return Section(
+        "The prediction",
+        "Where the network sees each class.",
+        "outlines that follow brightness instead of the structure, neighbours that run together, "
+        "or slices in which a class is missing.",
+        [picture(path, caption)],
+    )
+
+
+def evaluation(given: Given) -> Section | None:
+    """Scores per iteration, and the errors on held-out slices."""
+    scores = given.scores
+    if scores is None:
+        return None
+    section = Section(
+        "Scores on held-out slices",
+        "How well the prediction agrees with slices that are never trained on; 1 is perfect. "
+        "“Corrected” rows compare the previous prediction with what a person made of it.",
+        "a score that falls from one iteration to the next, or a class with few voxels, whose "
+        "score means little.",
+    )
+    if (scores["split"] == "held_out").any():
+        path = figures.iteration_scores(scores, given.file("scores"))
+        section.items.append(picture(path, "Scores per iteration."))
+    columns = ["iteration", "split", "class", "slices", "voxels", "dice", "iou", "precision",
+               "recall"]  # fmt: skip
+    listed = scores[[c for c in columns if c in scores]]
+    listed = listed.assign(split=listed["split"].str.replace("_", " "))
+    section.items.append(table(listed.sort_values(["split", "iteration", "class"])))
+    zs = sorted(set(given.held_out_slices) & set(given.annotated))
+    if zs and given.probability and given.image is not None:
+        zs = [zs[i] for i in sampling.evenly(len(zs), SHOWN)]
+        images, labels, pixel, every = given.looks(zs, None)
+        marks = open_volume(given.annotations)
+        truth = [sampling.fitted(marks[z], every) for z in zs]
+        titles = [f"z {z}" for z in zs]
+        path = pictures.verdicts(
+            images, labels, truth, titles, given.classes, given.file("held_out"), pixel
+        )
+        section.items.append(
+            picture(path, "Held-out slices: what the prediction has right, too much, and missed.")
+        )
+    return section
+
+
+def worst(given: Given) -> Section | None:
+    """The strip along z and the slices to correct next."""
+    work = given.table("worklist")
+    if not given.probability:
+        return None
+    probability = given.volume("probability")
+    profile = sampling.profile(probability, list(given.classes.values()), given.threshold)
+    held_out = sorted(given.held_out_slices)
+    places = [] if work is None else sorted(work["z"].unique())
+    learned = sorted(set(given.annotated) - set(held_out))
+    path = figures.slice_strip(profile, given.file("strip"), learned, held_out, places)
+    section = Section(
+        "Along the stack, and the worst slices",
+        "How much of each slice a class covers and how unsure the network is there; below, which "
+        "slices were annotated, held out, or are proposed for correction.",
+        "jumps between neighbouring slices, and uncertain stretches far from any annotated slice.",
+        [picture(path, "Area and uncertainty of every class along z.")],
+    )
+    if work is None:
+        return section
+    work = work.sort_values("rank") if "rank" in work else work
+    columns = [c for c in ("rank", "z", "score", "reason", "folder") if c in work]
+    if given.image is not None:
+        first = work.head(SHOWN)
+        images, labels, pixel, _ = given.looks([int(z) for z in first["z"]], None)
+        path = pictures.worst_slices(
+            images, labels, first, given.classes, given.file("worst"), pixel
+        )
+        section.items.append(picture(path, "The slices to correct next, the worst first."))
+    section.items.append(table(work[columns], "Worklist.", limit=30))
+    return section
+
+
+SECTIONS: tuple[Callable[[Given], Section | None], ...] = (
+    registration, denoiser, denoised, training, prediction, evaluation, worst,
+)  # fmt: skip

@@ -1,0 +1,53 @@
+"""Make the page a user looks at: one HTML file of all that an iteration left behind."""
+
+import logging
+from pathlib import Path
+
+from blockface.given import Given
+from blockface.job import run
+from blockface.report import make_report
+
+log = logging.getLogger(__name__)
+
+
+def one(path):
+    """The path, or None for what Snakemake hands over where an input is missing."""
+    if not path:
+        return None
+    return str(path) if isinstance(path, (str, Path)) else str(path[0])
+
+
+def main(
+    *, report, figures, threads, dataset, iteration, held_out_slices, threshold, commands,
+    raw=None, denoised=None, registration=None, registration_figure=None, denoiser_history=None,
+    denoiser_scores=None, annotations=None, patches_table=None, history=None, probability=None,
+    evaluation=None, worklist=None, objects=None, objects_table=None, contacts_table=None,
+    neighbours_table=None, summary_table=None, truth=None, manifest=None,
+):  # fmt: skip
+    """``neighbours_table`` is not shown; it is an input so that the report comes after it."""
+    optional = {
+        "raw": raw, "denoised": denoised, "registration": registration,
+        "registration_figure": registration_figure, "denoiser_history": denoiser_history,
+        "denoiser_scores": denoiser_scores, "annotations": annotations,
+        "patches_table": patches_table, "history": history, "probability": probability,
+        "worklist": worklist, "objects": objects, "objects_table": objects_table,
+        "contacts_table": contacts_table, "summary_table": summary_table, "truth": truth,
+        "manifest": manifest,
+    }  # fmt: skip
+    scores = [evaluation] if isinstance(evaluation, (str, Path)) else list(evaluation or [])
+    given = Given(
+        dataset=dataset,
+        iteration=int(iteration),
+        figures=str(figures),
+        held_out_slices=[int(z) for z in held_out_slices or []],
+        threshold=float(threshold),
+        evaluation=[str(path) for path in scores] or None,
+        **{name: one(path) for name, path in optional.items()},
+    )
+    commands = [commands] if isinstance(commands, str) else list(commands or [])
+    path = make_report(given, report, commands)
+    log.info("report: %s, %.1f MB", path, path.stat().st_size / 1e6)
+
+
+if __name__ == "__main__":
+    run(main, snakemake)

@@ -25,23 +25,27 @@ class GreyLevels:
     """Sums over the rows of a volume, equal whatever the order in which they came."""
 
     def __init__(self, dtype: np.dtype):
+        """No voxel counted yet."""
         self.dtype = np.dtype(dtype)
         self.counts = np.zeros(BINS, np.int64)
-        self.rows: dict[int, tuple[float, float, float, float, int]] = {}
+        self.sums: dict[int, tuple[float, float, float, float, int]] = {}  # of each slice
         self.blank: list[int] = []
 
     def add(self, z0: int, row: np.ndarray) -> None:
         """Count the voxels of ``row`` (z, y, x), which begins at slice ``z0``."""
         low, high = row.min(axis=(1, 2)), row.max(axis=(1, 2))
         self.blank += [z0 + i for i in np.flatnonzero(low == high)]
+        for i, plane in enumerate(row):  # one at a time: the float64 copy is twice as large
+            self.counts += np.bincount(self._bins(plane).ravel(), minlength=BINS)
+            if self.dtype.kind == "f":
+                values = plane.astype(np.float64).ravel()
+                self.sums[z0 + i] = (low[i], high[i], values.sum(), values @ values, values.size)
+
+    def _bins(self, plane: np.ndarray) -> np.ndarray:
+        """Number of the bin of each value: itself, or the upper 16 bits of a float."""
         if self.dtype.kind == "f":
-            whole = row.astype(np.float64).ravel()
-            self.rows[z0] = (low.min(), high.max(), whole.sum(), np.dot(whole, whole), row.size)
-            self.counts += np.bincount(_order(row).ravel() >> 16, minlength=BINS)
-        else:
-            shift = np.iinfo(self.dtype).min
-            for plane in row:
-                self.counts += np.bincount(plane.ravel().astype(np.int64) - shift, minlength=BINS)
+            return _order(plane) >> 16
+        return plane.astype(np.int64) - np.iinfo(self.dtype).min
 
     def statistics(self, rows: Iterator[np.ndarray]) -> dict[str, float]:
         """p1, p50, p99, mean, sd, min and max of all voxels.
@@ -56,14 +60,14 @@ class GreyLevels:
         low, high = (
             _edge(int(np.searchsorted(share, at)), up) for at, up in ((0.001, 0), (0.999, 1))
         )
-        sums = np.array([self.rows[z] for z in sorted(self.rows)], float)
+        sums = np.array([self.sums[z] for z in sorted(self.sums)], float)
         least, most, n = sums[:, 0].min(), sums[:, 1].max(), sums[:, 4].sum()
         low, high = max(low, least), min(high, most)
         width = (high - low) / BINS or 1.0
         counts = np.zeros(BINS, np.int64)
-        for row in rows:
-            bins = np.clip((row.astype(np.float64) - low) / width, 0, BINS - 1).astype(np.int64)
-            counts += np.bincount(bins.ravel(), minlength=BINS)
+        for plane in (plane for row in rows for plane in row):
+            bins = np.clip((plane.astype(np.float64) - low) / width, 0, BINS - 1)
+            counts += np.bincount(bins.astype(np.int64).ravel(), minlength=BINS)
         middles = low + (np.arange(BINS) + 0.5) * width
         mean = sums[:, 2].sum() / n
         sd = np.sqrt(max(0.0, sums[:, 3].sum() / n - mean**2))

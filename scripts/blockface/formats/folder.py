@@ -106,8 +106,8 @@ def _check_gaps(values: list[int], files: list[Path]) -> None:
     missing = f"slice {low} is" if low == high else f"slices {low} to {high} are"
     raise InputError(
         f"{files[0].parent}: a gap in the slice numbers: {missing} missing between "
-        f"{files[at].name} and {files[at + 1].name}; expected every slice; add the files, or number "
-        "the slices without gap if that tissue is lost"
+        f"{files[at].name} and {files[at + 1].name}; expected every slice; add the files, or "
+        "number the slices without gap if that tissue is lost"
     )
 
 

@@ -57,7 +57,7 @@ def to_grey(image: np.ndarray, where: str) -> np.ndarray:
     if differ.any():
         raise InputError(
             f"{where}: a colour image whose channels differ in {int(differ.sum())} pixels; "
-            "expected grey; convert it (ImageJ: Image > Type > 8-bit) or crop off a coloured data bar"
+            "expected grey; convert it (ImageJ: Image > Type > 8-bit) or crop a colour data bar off"
         )
     return np.ascontiguousarray(image[..., 0])
 

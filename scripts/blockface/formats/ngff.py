@@ -58,7 +58,8 @@ def _of_group(group: zarr.Group, path) -> tuple[zarr.Array, Size]:
 def _member(group: zarr.Group, name: str, path) -> zarr.Array:
     if name not in group:
         raise InputError(
-            f"{path}: the OME-Zarr metadata name the level {name}, which is not there; copy it again"
+            f"{path}: the OME-Zarr metadata name the level {name}, which is not there; "
+            "copy it again"
         )
     return group[name]
 

@@ -147,8 +147,8 @@ def _check_whole(tif: tifffile.TiffFile, series, path: Path) -> None:
     link = handle.read(tiff.offsetsize)
     if len(link) < tiff.offsetsize or struct.unpack(tiff.offsetformat, link)[0] >= size:
         raise InputError(
-            f"{path}: truncated, the file of {size} bytes ends after page {len(tif.pages)} although "
-            "more pages were expected; copy the file again from its source"
+            f"{path}: truncated, the file of {size} bytes ends after page {len(tif.pages)} "
+            "although more pages were expected; copy the file again from its source"
         )
     for number, page in enumerate(series.pages, start=1):
         if page is None:

@@ -1,0 +1,255 @@
+"""Basins of one block of a volume: distance transform, steepest ascent, passes between basins.
+
+Everything here looks at a voxel's own surroundings only (its distance, clipped at a radius, and
+its six neighbours), so a block with enough halo gives what the whole volume would give.
+"""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import cc3d
+import edt
+import numpy as np
+
+from blockface.graph import BOX, EDGE, NODE, Merging, contract, reduced
+
+SHELL = 2  # voxels around a block whose distances are needed to know what flows over its faces
+FACE = np.dtype(
+    [("index", "u4"), ("node", "u4"), ("saddle", "u4"), ("link", "?"), ("place", "i8")]
+)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """Voxel size in whole units, so that squared distances are exact in single precision.
+
+    ``size``: voxel in units, z, y, x (the smallest side is ``per_voxel`` units); ``radius``: the
+    distance, in units, beyond which the transform is clipped; ``halo``: voxels it reaches.
+    """
+
+    size: tuple[int, int, int]
+    per_voxel: int
+    radius: int
+
+    @property
+    def halo(self) -> tuple[int, int, int]:
+        """Voxels around a block that bear on the distances in it."""
+        return tuple(-(-self.radius // side) for side in self.size)
+
+
+def metric(voxel_size_nm, max_radius_nm: float) -> Metric:
+    """Units of a voxel size: its ratios as fractions, exact for 50:10:10, within 1 % for any."""
+    smallest = min(voxel_size_nm)
+    voxels = max_radius_nm / smallest
+    largest = max(1, min(8, int(4000 // max(voxels, max(voxel_size_nm) / smallest))))
+    ratio = [Fraction(v / smallest).limit_denominator(largest) for v in voxel_size_nm]
+    unit = math.lcm(*(r.denominator for r in ratio))
+    if unit > largest:  # two odd ratios at once
+        unit = largest
+    size = tuple(max(1, round(r * unit)) for r in ratio)
+    return Metric(size, unit, max(1, math.ceil(voxels * unit)))
+
+
+def squared_distances(classes: np.ndarray, units: Metric, threads: int = 1) -> np.ndarray:
+    """Squared distance, in units, from each voxel to the nearest of another class; float32.
+
+    The border of the array is not an edge. Clipped at the radius; exact where the halo is there.
+    """
+    found = edt.edtsq(classes, anisotropy=units.size, black_border=False, parallel=threads)
+    return np.minimum(found, np.float32(units.radius**2), out=found)
+
+
+@dataclass
+class Block:
+    """A block with ``SHELL`` voxels around it (0 beyond the volume).
+
+    ``origin``: first voxel of the block itself in the volume of ``shape``; ``classes`` uint8 and
+    ``height`` (squared distances, float32, or None) with the shell.
+    """
+
+    origin: tuple[int, int, int]
+    shape: tuple[int, int, int]
+    classes: np.ndarray
+    height: np.ndarray | None
+
+    def __post_init__(self):
+        self.strides = (self.classes.shape[1] * self.classes.shape[2], self.classes.shape[2], 1)
+        self.several = len(np.unique(self.classes)) > 2
+        self.core = tuple(slice(SHELL, n - SHELL) for n in self.classes.shape)
+
+    def position(self, flat: np.ndarray) -> np.ndarray:
+        """Raster position in the volume of voxels given by their flat index in the block."""
+        z, rest = np.divmod(flat.astype(np.int64), self.strides[0])
+        y, x = np.divmod(rest, self.strides[1])
+        z, y, x = (a + o - SHELL for a, o in zip((z, y, x), self.origin, strict=True))
+        return (z * self.shape[1] + y) * self.shape[2] + x
+
+    def foreground(self, margin: int) -> list[np.ndarray]:
+        """Flat indices of foreground voxels, plane by plane, ``margin`` voxels off the rim."""
+        within = np.zeros(self.classes.shape[1:], bool)
+        within[margin:-margin, margin:-margin] = True
+        planes = range(margin, len(self.classes) - margin)
+        return [
+            (np.flatnonzero(within & (self.classes[z] > 0)) + z * self.strides[0]).astype(np.int32)
+            for z in planes
+        ]
+
+    def ascend(self) -> np.ndarray:
+        """Where each foreground voxel flows: to the highest of itself and its six neighbours.
+
+        Of equal ones the first in raster order, so that flat stretches flow somewhere too.
+        """
+        k, d = self.classes.ravel(), self.height.ravel()
+        z, y, x = self.strides
+        goal = np.zeros(k.size, np.int32)
+        for p in self.foreground(1):
+            best, to = np.full(len(p), -1, np.float32), p.copy()
+            for step in (-z, -y, -x, 0, x, y, z):
+                q = p + np.int32(step)
+                there = d[q]
+                if self.several:
+                    there = np.where(k[q] == k[p], there, -1)
+                better = there > best
+                np.copyto(best, there, where=better)
+                np.copyto(to, q, where=better)
+            goal[p] = to
+        return goal
+
+    def faces(self, goal: np.ndarray | None) -> list[np.ndarray]:
+        """Per axis, what touches across the block's first face: `FACE` records, sparse.
+
+        ``index``: place in the face; ``node``: flat index of the voxel inside, to be replaced by
+        its label; ``link``: same basin for certain.
+        """
+        found = []
+        k = self.classes.ravel()
+        flat = np.arange(k.size, dtype=np.int32).reshape(self.classes.shape)
+        for axis, step in enumerate(self.strides):
+            q = flat[self.rim(axis, SHELL)].ravel()
+            index = np.flatnonzero((k[q] > 0) & (k[q] == k[q - step]))
+            q = q[index]
+            p = q - step
+            records = np.zeros(len(q), FACE)
+            records["index"], records["node"], records["link"] = index, q, True
+            records["place"] = self.position(p) * 3 + axis
+            if goal is not None:
+                records["link"] = (goal[p] == q) | (goal[q] == p)
+                records["saddle"] = np.minimum(self.height.ravel()[p], self.height.ravel()[q])
+            found.append(records)
+        return found
+
+    def rim(self, axis: int, plane: int) -> tuple[slice | int, ...]:
+        """Index of one plane of the block itself, across ``axis``."""
+        where = list(self.core)
+        where[axis] = plane
+        return tuple(where)
+
+    def basins(self, goal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Label of the tree each voxel flows into, uint32 with shell, and the passes between.
+
+        A tree that flows out of the block is a basin of its own here.
+        """
+        inside = goal.reshape(self.classes.shape)
+        flat = np.arange(goal.size, dtype=np.int32).reshape(self.classes.shape)
+        for axis, step in enumerate(self.strides):
+            for plane, out in ((SHELL, -step), (-SHELL - 1, step)):
+                where = self.rim(axis, plane)
+                own = flat[where]
+                inside[where] = np.where(inside[where] == own + out, own, inside[where])
+        planes = self.foreground(SHELL)
+        moved = True
+        while moved:
+            moved = False
+            for p in planes:
+                now = goal[p]
+                further = goal[now]
+                if not np.array_equal(now, further):
+                    goal[p], moved = further, True
+        roots = np.concatenate([p[goal[p] == p] for p in planes])
+        labels = np.zeros(goal.size, np.uint32)
+        labels[roots] = np.arange(1, len(roots) + 1)
+        for p in planes:
+            labels[p] = labels[goal[p]]
+        return labels.reshape(self.classes.shape), self.passes(labels, planes)
+
+    def passes(self, labels: np.ndarray, planes: list[np.ndarray]) -> np.ndarray:
+        """Highest pass between each two labels that touch: `EDGE` records."""
+        k, d = self.classes.ravel(), self.height.ravel()
+        found = []
+        for p in planes:
+            mine = labels[p]
+            for axis, step in enumerate(self.strides):
+                theirs = labels[p + step]
+                touch = (theirs != mine) & (theirs > 0)
+                if self.several:
+                    touch &= k[p] == k[p + step]
+                a = p[touch]
+                edges = np.zeros(len(a), EDGE)
+                edges["a"], edges["b"] = mine[touch], theirs[touch]
+                edges["saddle"] = np.minimum(d[a], d[a + step])
+                edges["place"] = self.position(a) * 3 + axis
+                found.append(reduced(edges))
+        return reduced(np.concatenate(found))
+
+    def separate(self, merging: Merging | None):
+        """Labels of the block itself (uint32, 1..n), `NODE` and `EDGE` records, faces per axis.
+
+        Settles at once what does not depend on other blocks; ids and edge ends are labels.
+        """
+        if merging is None:
+            faces, edges = self.faces(None), np.zeros(0, EDGE)
+            labels = np.zeros(self.classes.shape, np.uint32)
+            labels[self.core] = cc3d.connected_components(
+                np.ascontiguousarray(self.classes[self.core]), connectivity=6, out_dtype=np.uint32
+            )
+            peak = np.zeros(int(labels.max()), np.uint32)
+        else:
+            goal = self.ascend()
+            faces = self.faces(goal)
+            labels, edges = self.basins(goal)
+            labels, peak, edges = self.settled(labels, goal, edges, merging)
+        for records in faces:
+            records["node"] = labels.ravel()[records["node"]]
+        nodes = self.nodes(labels, len(peak))
+        nodes["peak"] = peak
+        return labels[self.core], nodes, edges, faces
+
+    def settled(self, labels, goal, edges, merging):
+        """Labels, peaks and edges after merging what the block alone decides."""
+        flat = np.concatenate([p[goal[p] == p] for p in self.foreground(SHELL)])
+        peak = self.height.ravel()[flat].astype(np.uint32)
+        is_open = np.zeros(len(peak) + 1, bool)
+        for axis, size in enumerate(self.shape):
+            length = self.classes.shape[axis] - 2 * SHELL
+            if self.origin[axis] > 0:
+                is_open[labels[self.rim(axis, SHELL)]] = True
+            if self.origin[axis] + length < size:
+                is_open[labels[self.rim(axis, -SHELL - 1)]] = True
+        edges["a"] -= 1
+        edges["b"] -= 1
+        root, edges = contract(peak, is_open[1:], edges, merging)
+        kept, new = np.unique(root, return_inverse=True)
+        lut = np.concatenate([[0], new + 1]).astype(np.uint32)
+        edges["a"], edges["b"] = lut[edges["a"] + 1], lut[edges["b"] + 1]
+        return lut[labels], peak[kept], edges
+
+    def nodes(self, labels: np.ndarray, count: int) -> np.ndarray:
+        """`NODE` records of labels 1..count: class, voxels, bounding box, first voxel."""
+        nodes = np.zeros(count, NODE)
+        nodes["id"], nodes["band"] = np.arange(1, count + 1), -1
+        if count == 0:
+            return nodes
+        flat = labels.ravel()
+        first = np.zeros(count + 1, np.int64)
+        for p in reversed(self.foreground(SHELL)):
+            first[flat[p[::-1]]] = p[::-1]
+        nodes["first"] = self.position(first[1:])
+        nodes["class"] = self.classes.ravel()[first[1:]]
+        found = cc3d.statistics(labels, no_slice_conversion=True)
+        nodes["voxels"] = found["voxel_counts"][1:]
+        box = np.asarray(found["bounding_boxes"])[1:].astype(np.int64)
+        for axis, low in enumerate(self.origin):
+            nodes[BOX[2 * axis]] = box[:, 2 * axis] + low - SHELL
+            nodes[BOX[2 * axis + 1]] = box[:, 2 * axis + 1] + low - SHELL + 1
+        return nodes

@@ -167,13 +167,10 @@ def _check_whole(tif: tifffile.TiffFile, series, path: Path) -> None:
 
 def _shape(series, path: Path) -> tuple[tuple[int, int, int], int]:
     """(z, y, x) of the series, and how many samples a pixel has."""
-    axes, shape = series.axes, series.shape
-    samples = 1
-    if "S" in axes:
-        at = axes.index("S")
-        samples = shape[at]
-        axes, shape = axes[:at] + axes[at + 1 :], shape[:at] + shape[at + 1 :]
-    shape = tuple(n for n, a in zip(shape, axes, strict=True) if n > 1 or a in "YX")
+    page, told = series.keyframe, list(zip(series.axes, series.shape, strict=True))
+    samples = next((n for axis, n in told if axis == "S"), 1)
+    slices = tuple(n for axis, n in told if axis not in "YXS" and n > 1) or (1,)
+    shape = (*slices, page.imagelength, page.imagewidth)
     return squeeze(shape, f"{path} (axes {series.axes})"), samples
 
 

@@ -1,0 +1,1 @@
+"""The embedded demo: a phantom of tendon, its imaging, and the person who annotates it."""

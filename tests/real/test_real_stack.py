@@ -1,7 +1,9 @@
 """The TIFF and NIfTI stacks of shared/data, with the shapes and voxel sizes their READMEs tell."""
 
 import pytest
+import tifffile
 from blockface.errors import InputError
+from blockface.formats import tiff
 from blockface.stack import check_stack, open_stack
 
 KNOWN = [
@@ -42,3 +44,13 @@ def test_labels_from_nifti(shared_data):
     stack = open_stack(file, (15, 16, 16), labels=True)
     assert stack.dtype.kind in "iu"
     assert stack.read(0, stack.shape[0]).max() > 1
+
+
+def test_thermo_fei_metadata_tell_the_pixel(shared_data):
+    file = shared_data / "sem_dwell_pairs" / "original_files" / "30us_006.tif"
+    with tifffile.TiffFile(file) as tif:
+        z, y, x = tiff.voxel_size(tif)
+    assert z is None
+    assert (y, x) == pytest.approx((5.82813, 5.82813))
+    with pytest.raises(InputError, match="channels differ in 1904 pixels"):  # a colour data bar
+        open_stack(file, (50, y, x))

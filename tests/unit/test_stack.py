@@ -1,6 +1,7 @@
 """Every format written by its own library, with known content and voxel size, and read back."""
 
 import gzip
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import imagecodecs
@@ -170,7 +171,7 @@ def test_a_folder_of_slices_comes_in_the_order_of_its_numbers(tmp_path, suffix):
     np.testing.assert_array_equal(stack.read(9, 11), data[9:11])
 
 
-@given(z=st.integers(1, 12), y=st.integers(1, 20), x=st.integers(1, 20), first=st.integers(0, 99))
+@given(z=st.integers(1, 12), y=st.integers(1, 20), x=st.integers(2, 20), first=st.integers(0, 99))
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_folder_and_a_multi_page_file_are_the_same_stack(tmp_path_factory, z, y, x, first):
     folder = tmp_path_factory.mktemp("slices")
@@ -347,3 +348,23 @@ def test_gzip_reader_forgets_nothing_after_an_error(tmp_path):
         with pytest.raises(InputError, match="truncated"):
             stack.read(4, 5)
         np.testing.assert_array_equal(stack.read(0, 2), known()[:2])
+
+
+@pytest.mark.parametrize("name", ["imagej_zlib", "hdf5", "ome_zarr_v3", "nifti_gz", "dm4", "mrc"])
+def test_several_threads_read_the_same(tmp_path, name):
+    data = known("uint16")
+    file, write = FORMATS[name]
+    write(tmp_path / file, data)
+    stack = open_stack(tmp_path / file)
+    order = [z for _ in range(20) for z in (4, 0, 2, 3, 1)]
+    with ThreadPoolExecutor(4) as pool:
+        for z, block in zip(order, pool.map(lambda z: stack.read(z, z + 1), order), strict=True):
+            np.testing.assert_array_equal(block[0], data[z])
+
+
+def test_zeiss_metadata_tell_the_pixel(tmp_path):
+    text = "\r\n".join(["0"] * 3 + ["AP_IMAGE_PIXEL_SIZE", "Image Pixel Size = 7.500 nm", ""])
+    tag = (34118, "s", 0, text, True)
+    tifffile.imwrite(tmp_path / "s_1.tif", known()[0], extratags=[tag], metadata=None)
+    with pytest.raises(InputError, match=r"z unknown, y 7\.5 nm, x 7\.5 nm"):
+        open_stack(tmp_path / "s_1.tif")

@@ -1,0 +1,108 @@
+"""Random geometry and grey levels, drawn per image, computed for the whole batch on its device."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import conv2d, grid_sample, pad
+
+UNKNOWN = 255
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How much each kind may do.
+
+    ``oblique``: share of images turned by any angle and scaled; the others only by quarter turns,
+    which keep the noise as it is. ``scale``: largest factor of enlargement or reduction. ``noise``,
+    ``contrast``, ``brightness``: in units of the grey range; ``blur``: SD in pixels.
+    """
+
+    oblique: float = 0.5
+    mirror: bool = True
+    scale: float = 1.25
+    noise: float = 0.1
+    blur: float = 1.0
+    contrast: float = 0.15
+    brightness: float = 0.1
+
+
+def sampling_grid(
+    count: int, stored: int, size: int, settings: Augmentation, rng: torch.Generator
+) -> torch.Tensor:
+    """Grid (count, size, size, 2) for ``grid_sample`` that cuts ``size`` from ``stored`` pixels.
+
+    Turned, mirrored, scaled and shifted at random, within the stored patch as far as it goes.
+    """
+
+    def uniform():
+        return torch.rand(count, generator=rng)
+
+    oblique = uniform() < settings.oblique
+    angle = torch.where(oblique, uniform() * 2 * math.pi, (uniform() * 4).floor() * (math.pi / 2))
+    scale = torch.where(oblique, settings.scale ** (2 * uniform() - 1), torch.ones(count))
+    flip = torch.where(uniform() < 0.5, -1.0, 1.0) if settings.mirror else torch.ones(count)
+    # whole-pixel shifts, so that a quarter turn meets the pixels exactly
+    room = stored - size
+    shift = torch.stack([(uniform() * (room + 1)).floor() - room / 2 for _ in range(2)], dim=1)
+    cos, sin = torch.cos(angle) / scale, torch.sin(angle) / scale
+    matrix = torch.stack([torch.stack([cos * flip, -sin], 1), torch.stack([sin * flip, cos], 1)], 1)
+    axis = torch.arange(size) - (size - 1) / 2
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    points = torch.stack([x, y], -1).reshape(1, -1, 2) @ matrix.transpose(1, 2) + shift[:, None]
+    return (points * 2 / stored).reshape(count, size, size, 2)
+
+
+def move(
+    images: torch.Tensor, labels: torch.Tensor | None, grid: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """``images`` (n, c, y, x) by cubic and ``labels`` (n, y, x) by nearest sampling at ``grid``.
+
+    Outside the stored patch images are mirrored and labels unknown.
+    """
+    moved = grid_sample(images, grid, "bicubic", "reflection", align_corners=False)
+    if labels is None:
+        return moved, None
+    shifted = (labels[:, None].float() - UNKNOWN)  # so that zero padding means unknown
+    taken = grid_sample(shifted, grid, "nearest", "zeros", align_corners=False)
+    return moved, (taken[:, 0] + UNKNOWN).round().long()
+
+
+def blur(images: torch.Tensor, sd: float) -> torch.Tensor:
+    """``images`` (n, c, y, x) smoothed by a Gaussian of ``sd`` pixels."""
+    if sd < 0.2:
+        return images
+    radius = math.ceil(3 * sd)
+    x = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+    kernel = torch.exp(-((x / sd) ** 2) / 2)
+    kernel = (kernel / kernel.sum()).reshape(1, 1, 1, -1)
+    n, c, h, w = images.shape
+    flat = images.reshape(n * c, 1, h, w)
+    flat = conv2d(pad(flat, (radius, radius, 0, 0), "reflect"), kernel)
+    flat = conv2d(pad(flat, (0, 0, radius, radius), "reflect"), kernel.transpose(2, 3))
+    return flat.reshape(n, c, h, w)
+
+
+def grey(
+    images: torch.Tensor, settings: Augmentation, rng: torch.Generator, *, noisy: slice
+) -> torch.Tensor:
+    """``images`` (n, c, y, x) with other contrast, brightness and focus, and noise on some channels.
+
+    All channels of one image change alike (they show one field); noise is added to the channels
+    ``noisy`` only, so that the target of a denoiser stays clean.
+    """
+    n = len(images)
+
+    def uniform():
+        return torch.rand(n, generator=rng)
+
+    contrast = 1 + settings.contrast * (2 * uniform() - 1)
+    brightness = settings.brightness * (2 * uniform() - 1)
+    contrast, brightness = (v.to(images.device)[:, None, None, None] for v in (contrast, brightness))
+    images = images * contrast + brightness
+    for i, sd in enumerate((uniform() - 0.75).clamp(min=0) * 4 * settings.blur):
+        images[i : i + 1] = blur(images[i : i + 1], float(sd))  # one image in four
+    strength = ((uniform() - 0.5).clamp(min=0) * 2 * settings.noise).to(images.device)
+    grain = torch.randn(images[:, noisy].shape, generator=rng).to(images.device)
+    images[:, noisy] += strength[:, None, None, None] * grain  # one image in two
+    return images

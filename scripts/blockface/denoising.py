@@ -1,0 +1,132 @@
+"""Learning to denoise from registered pairs, and how good it is on pairs never trained on."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
+
+from blockface.augment import Augmentation, grey, move, sampling_grid
+from blockface.errors import InputError
+from blockface.patches import check_size, grid
+from blockface.predict import Tiling, predict_slice
+from blockface.train import Training
+from blockface.unet import Hardware, UNet
+
+log = logging.getLogger(__name__)
+
+
+def load_pairs(folder: str | Path) -> dict[int, NDArray]:
+    """Registered pairs by row number of their table: (noisy, clean), y, x in grey levels."""
+    return {int(f.stem.split("_")[1]): np.load(f) for f in sorted(Path(folder).glob("pair_*.npy"))}
+
+
+def split_pairs(
+    pairs: list[int], validation: list[int] | None, test: list[int]
+) -> dict[int, str]:
+    """What each pair is for: ``train``, ``validation`` (chooses the weights) or ``test`` (scored).
+
+    Unless named, every fifth pair that is not for the test, at least one, is for validation.
+    """
+    free = [pair for pair in pairs if pair not in test]
+    if validation is None:
+        validation = free[2::5] or free[-1:]
+    split = {p: "test" if p in test else "validation" if p in validation else "train" for p in pairs}
+    if "train" not in split.values() or "validation" not in split.values():
+        raise InputError(
+            f"{len(pairs)} accepted pair(s), {sum(p in test for p in pairs)} of them test_pairs: "
+            "expected at least one to train on and another to validate on; "
+            "add pairs, or see registration.tsv for why pairs were rejected"
+        )
+    if len(free) < 5:
+        log.warning("only %d pairs to learn from; 8 or more are advised", len(free))
+    return split
+
+
+def grey_range(pairs: list[NDArray]) -> tuple[float, float]:
+    """Grey levels (1st and 99th percentile of all noisy images) that become 0 and 1."""
+    low, high = np.percentile(np.concatenate([pair[0].ravel() for pair in pairs]), (1, 99))
+    return float(low), float(high)
+
+
+def cut_pair(pair: NDArray, size: int) -> list[NDArray]:
+    """Patches (2, size, size) that cover a pair, half a patch apart."""
+    check_size(size, pair.shape[1:], "registered pair", "denoisers.<name>.patch_size")
+    return [
+        pair[:, y : y + size, x : x + size]
+        for y in grid(pair.shape[1], size, size // 2)
+        for x in grid(pair.shape[2], size, size // 2)
+    ]
+
+
+def sampler(patches: NDArray, training: Training, augmentation: Augmentation, hardware: Hardware):
+    """Function that draws a batch (noisy, clean) of normalised ``patches`` (n, 2, y, x)."""
+    store = torch.from_numpy(patches)
+
+    def sample(rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        chosen = store[torch.randint(len(store), (training.batch,), generator=rng)]
+        cells = sampling_grid(training.batch, store.shape[-1], training.crop, augmentation, rng)
+        images, _ = move(chosen.to(hardware.device), None, cells.to(hardware.device))
+        images = grey(images, augmentation, rng, noisy=slice(0, 1))
+        return hardware.place(images[:, :1]), images[:, 1:]
+
+    return sample
+
+
+def loss(output: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+    """Charbonnier loss: squares for small errors, magnitudes for large (Charbonnier et al. 1994)."""
+    return torch.sqrt((output - clean) ** 2 + 0.05**2).mean() - 0.05
+
+
+def denoise_image(
+    model: UNet, noisy: NDArray, levels: tuple[float, float], tiling: Tiling, hardware: Hardware
+) -> NDArray[np.float32]:
+    """Denoised image of the same shape and grey levels as ``noisy`` (y, x)."""
+    low, high = levels
+    image = ((noisy - low) / (high - low)).astype(np.float32)[None]
+    bands = [band[0] for _, band in predict_slice(model, image, tiling, hardware)]
+    return np.concatenate(bands) * (high - low) + low
+
+
+def psnr(image: NDArray, clean: NDArray, span: float) -> float:
+    """Peak signal-to-noise ratio in dB for grey levels that span ``span``."""
+    return float(10 * np.log10(span**2 / np.mean((image.astype(float) - clean) ** 2)))
+
+
+def ssim(image: NDArray, clean: NDArray, span: float) -> float:
+    """Structural similarity with Gaussian windows (Wang et al. 2004, doi:10.1109/TIP.2003.819861)."""
+    return float(
+        structural_similarity(
+            image.astype(float), clean.astype(float), data_range=span, gaussian_weights=True,
+            sigma=1.5, use_sample_covariance=False,
+        )
+    )  # fmt: skip
+
+
+def span_of(pairs: list[NDArray]) -> float:
+    """Span of grey levels for PSNR: 255 for 8-bit images, else that of the clean images."""
+    if max(float(pair[0].max()) for pair in pairs) <= 255:
+        return 255.0
+    clean = np.concatenate([pair[1].ravel() for pair in pairs])
+    low, high = np.percentile(clean, (0.1, 99.9))
+    return float(high - low)
+
+
+def score_pairs(
+    pairs: dict[int, NDArray], split: dict[int, str], denoise, span: float
+) -> pd.DataFrame:
+    """PSNR (dB) and SSIM against the registered clean image, per validation and test pair."""
+    rows = []
+    for number, (noisy, clean) in pairs.items():
+        if split[number] == "train":
+            continue
+        made = np.clip(denoise(noisy), min(0, noisy.min()), noisy.max())
+        rows.append({
+            "pair": number, "split": split[number],
+            "psnr_noisy": psnr(noisy, clean, span), "psnr_denoised": psnr(made, clean, span),
+            "ssim_noisy": ssim(noisy, clean, span), "ssim_denoised": ssim(made, clean, span),
+        })  # fmt: skip
+    return pd.DataFrame(rows)

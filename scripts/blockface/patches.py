@@ -1,0 +1,137 @@
+"""Which parts of the images a network learns from, and the store they lie in."""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import zarr
+from numpy.typing import NDArray
+
+from blockface.augment import UNKNOWN
+from blockface.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+def grid(length: int, size: int, step: int) -> list[int]:
+    """First pixels of patches of ``size`` that cover ``length``, ``step`` apart, all inside."""
+    return sorted({*range(0, length - size + 1, step), length - size})
+
+
+def check_size(size: int, shape: tuple[int, int], where: str, key: str) -> None:
+    """Refuse patches that are larger than the image they are to be cut from."""
+    if size > min(shape):
+        raise InputError(
+            f"{where}: a patch of {size} × {size} pixels is larger than the image of "
+            f"{shape[0]} × {shape[1]} (y, x); lower {key} to {min(shape)} or less"
+        )
+
+
+def store_patches(path: str | Path, patches: list[NDArray], **attributes) -> None:
+    """Write equal-shaped ``patches`` (channels, y, x) as one zarr array (n, channels, y, x)."""
+    shape = (len(patches), *patches[0].shape)
+    array = zarr.create_array(
+        str(path),
+        shape=shape,
+        dtype=patches[0].dtype,
+        chunks=(1, *shape[1:]),
+        shards=shape,
+        attributes=attributes,
+        overwrite=True,
+    )
+    array[:] = np.stack(patches)
+
+
+def load_patches(path: str | Path) -> tuple[NDArray, dict, str]:
+    """Patches (n, channels, y, x), their attributes, and a digest of both."""
+    array = zarr.open_array(str(path), mode="r")
+    patches = array[:]
+    digest = hashlib.sha256(patches.tobytes() + repr(dict(array.attrs)).encode()).hexdigest()
+    return patches, dict(array.attrs), digest
+
+
+def candidates(
+    annotations: zarr.Array, slices: list[int], held_out: list[int], size: int, context: int
+) -> Iterator[tuple[int, int, int, NDArray, str]]:
+    """Places (z, y, x, labels, objection) with something reviewed, half a patch apart.
+
+    ``objection`` is empty, or says why the place may not be used: a held-out slice in it.
+    """
+    forbidden = set(held_out)
+    for z in slices:
+        labels = annotations[z]
+        inside = forbidden.intersection(range(z - context, z + context + 1))
+        objection = f"held-out slice {min(inside)} inside" if inside else ""
+        for y in grid(labels.shape[0], size, size // 2):
+            for x in grid(labels.shape[1], size, size // 2):
+                patch = labels[y : y + size, x : x + size]
+                if (patch != UNKNOWN).any():
+                    yield z, y, x, patch, objection
+
+
+def choose(
+    annotations: zarr.Array,
+    slices: list[int],
+    *,
+    held_out: list[int],
+    classes: dict[int, str],
+    size: int,
+    context: int,
+    min_foreground: dict[str, float],
+    background_share: float,
+    seed: int,
+) -> pd.DataFrame:
+    """Every place looked at, kept or rejected, and why.
+
+    A place is kept if, of its reviewed area, the share of at least one class reaches that class's
+    ``min_foreground``. Of the others some are let through, ``background_share`` times the number
+    kept, drawn by ``seed``: a network that never sees background finds objects everywhere.
+    Columns: z, y, x, reviewed, foreground_<class>…, kept, reason.
+
+    Raises
+    ------
+    InputError
+        No place reaches ``min_foreground``.
+    """
+    rows = []
+    for z, y, x, labels, objection in candidates(annotations, slices, held_out, size, context):
+        known = np.count_nonzero(labels != UNKNOWN)
+        shares = {name: np.count_nonzero(labels == v) / known for v, name in classes.items()}
+        enough = [name for name, share in shares.items() if 0 < share >= min_foreground[name]]
+        reason = objection or (f"enough {', '.join(enough)}" if enough else "too little foreground")
+        rows.append(
+            {"z": z, "y": y, "x": x, "reviewed": known / labels.size}
+            | {f"foreground_{name}": share for name, share in shares.items()}
+            | {"kept": bool(enough) and not objection, "reason": reason}
+        )
+    table = pd.DataFrame(rows, columns=["z", "y", "x", "reviewed", "kept", "reason"] if not rows
+                         else None)
+    if not table["kept"].any():
+        best = {n: table.get(f"foreground_{n}", pd.Series([0.0])).max() for n in classes.values()}
+        raise InputError(
+            f"no patch of {size} × {size} pixels reaches min_foreground: found at most "
+            + ", ".join(f"{n} {best[n]:.4f} (expected {min_foreground[n]:g})" for n in best)
+            + f" in {len(table)} places on slices {slices}; lower patches.min_foreground or paint more"
+        )
+    spare = table.index[~table["kept"] & (table["reason"] == "too little foreground")]
+    count = min(len(spare), round(background_share * table["kept"].sum()))
+    through = np.random.default_rng(seed).choice(spare, size=count, replace=False)
+    table.loc[through, "kept"] = True
+    table.loc[through, "reason"] = "background let through"
+    log.info("%d of %d places kept, %d of them background", table["kept"].sum(), len(table), count)
+    return table
+
+
+def cut(image: zarr.Array, annotations: zarr.Array, table: pd.DataFrame, size: int, context: int):
+    """Kept patches of ``table`` as arrays (2 * context + 2, y, x): slices, then labels.
+
+    At the first and last slice of the stack the missing neighbours are repeats of that slice.
+    """
+    for z, y, x in table.loc[table["kept"], ["z", "y", "x"]].itertuples(index=False):
+        near = np.clip(np.arange(z - context, z + context + 1), 0, image.shape[0] - 1)
+        window = (slice(y, y + size), slice(x, x + size))
+        slices = [image[(int(n), *window)] for n in near]
+        yield np.stack([*slices, annotations[(int(z), *window)].astype(image.dtype)])

@@ -1,0 +1,133 @@
+"""A network over whole slices: overlapping tiles, blended, band by band in bounded memory."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import zarr
+
+from blockface.unet import Hardware, UNet
+from blockface.volume import slab_rows
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Edge and overlap of the tiles in pixels, and over how many mirrored views to average."""
+
+    tile: int = 512
+    overlap: int = 64
+    views: int = 4
+
+
+def ramp(size: int, overlap: int) -> np.ndarray:
+    """Weights along one edge of a tile: rising over the overlap, 1 in the middle, never 0."""
+    rise = (np.arange(size) + 1) / (overlap + 1)
+    return np.minimum(1, np.minimum(rise, rise[::-1])).astype(np.float32)
+
+
+def corners(length: int, tile: int, overlap: int) -> list[int]:
+    """First pixels of the tiles that cover ``length``; the last one ends at its end."""
+    if length <= tile:
+        return [0]
+    return [*range(0, length - tile, tile - overlap), length - tile]
+
+
+def views(count: int) -> list[tuple[int, ...]]:
+    """Axes to mirror for each of ``count`` (1, 2 or 4) views of a tile."""
+    return [(), (-1,), (-2,), (-2, -1)][:count]
+
+
+@torch.no_grad()
+def run_tiles(
+    model: UNet, tiles: np.ndarray, finish: Callable, hardware: Hardware, count: int
+) -> np.ndarray:
+    """Mean of ``finish(output)`` over mirrored views, for ``tiles`` (n, inputs, y, x)."""
+    images = hardware.place(torch.from_numpy(np.ascontiguousarray(tiles)))
+    total = None
+    for axes in views(count):
+        with hardware.autocast():
+            output = model(images.flip(axes) if axes else images)
+        output = finish(output.float())
+        output = output.flip(axes) if axes else output
+        total = output if total is None else total + output
+    return (total / count).cpu().numpy()
+
+
+def predict_slice(
+    model: UNet,
+    image: np.ndarray,
+    tiling: Tiling,
+    hardware: Hardware,
+    finish: Callable = lambda output: output,
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Bands (first y, values (outputs, y, x) float32) of one slice, from its top to its bottom.
+
+    ``image`` is (inputs, y, x) float32, normalised; ``finish`` turns the network's output into
+    what is blended (probabilities, say).
+    """
+    multiple, (_, height, width) = model.network.multiple, image.shape
+    edge = [min(tiling.tile, -(-n // multiple) * multiple) for n in (height, width)]
+    short = [max(0, e - n) for e, n in zip(edge, (height, width), strict=True)]
+    image = np.pad(image, ((0, 0), (0, short[0]), (0, short[1])), mode="symmetric")
+    overlap = min(tiling.overlap, min(edge) // 2)
+    weight = ramp(edge[0], overlap)[:, None] * ramp(edge[1], overlap)
+    xs, ys = (corners(image.shape[a], edge[a - 1], overlap) for a in (2, 1))
+    total = norm = None
+    for y, following in zip(ys, [*ys[1:], image.shape[1]], strict=True):
+        tiles = np.stack([image[:, y : y + edge[0], x : x + edge[1]] for x in xs])
+        outputs = run_tiles(model, tiles, finish, hardware, tiling.views)
+        if total is None:
+            total = np.zeros((outputs.shape[1], edge[0], image.shape[2]), np.float32)
+            norm = np.zeros(total.shape[1:], np.float32)
+        for x, output in zip(xs, outputs, strict=True):
+            total[:, :, x : x + edge[1]] += output * weight
+            norm[:, x : x + edge[1]] += weight
+        ready = following - y  # no later tile reaches above the next one's first pixel
+        band = (total[:, :ready] / norm[:ready])[:, : max(0, height - y), :width]
+        yield y, band
+        for buffer in (total, norm):
+            buffer[..., : edge[0] - ready, :] = buffer[..., ready:, :].copy()
+            buffer[..., edge[0] - ready :, :] = 0
+
+
+def predict_rows(
+    model: UNet,
+    source: zarr.Array,
+    target: zarr.Array,
+    progress,
+    *,
+    normalise: Callable,
+    encode: Callable,
+    finish: Callable,
+    tiling: Tiling,
+    hardware: Hardware,
+    slab: int = 0,
+    slabs: int = 1,
+) -> None:
+    """Fill the rows of ``target`` that belong to ``slab``, leaving out those done before.
+
+    ``normalise`` makes float32 network input of grey values, ``encode`` stored values of the
+    blended ones. ``target`` is (z, y, x), or (class, z, y, x) with one channel per output.
+    """
+    context, depth = model.network.context, source.shape[0]
+    rows = slab_rows(source.shape, slab, slabs)
+    todo, began = [row for row in rows if row not in progress], time.monotonic()
+    for number, row in enumerate(todo, 1):
+        first, last = max(0, row.start - context), min(depth, row.stop + context)
+        grey = normalise(source[first:last])
+        made = np.empty((*target.shape[:-3], row.stop - row.start, *target.shape[-2:]), target.dtype)
+        for z in range(row.start, row.stop):
+            near = np.clip(np.arange(z - context, z + context + 1), 0, depth - 1) - first
+            for y, band in predict_slice(model, grey[near], tiling, hardware, finish):
+                made[..., z - row.start, y : y + band.shape[1], :] = encode(
+                    band if made.ndim == 4 else band[0]
+                )
+        target[..., row, :, :] = made
+        progress.add(row)
+        left = (time.monotonic() - began) / number * (len(todo) - number)
+        log.info("slices %d to %d done; about %.0f s left", row.start, row.stop - 1, left)

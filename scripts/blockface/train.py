@@ -1,0 +1,135 @@
+"""The one training loop of both tasks: it can be killed at any step and goes on with equal result."""
+
+import hashlib
+import json
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from blockface.unet import Hardware, Network, UNet
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Training:
+    """Length and pace of a training; everything random comes from ``seed`` and the step."""
+
+    steps: int
+    batch: int
+    crop: int
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    averaging: float = 0.99
+    validations: int = 20
+    seed: int = 0
+
+
+def generator(seed: int, step: int) -> torch.Generator:
+    """Random numbers of one step: they do not depend on what ran before, so resuming is exact."""
+    mixed = hashlib.sha256(f"{seed}/{step}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(mixed[:8], "little") >> 1)
+
+
+def fit(
+    network: Network,
+    training: Training,
+    *,
+    sample: Callable,
+    loss: Callable,
+    validate: Callable,
+    checkpoint: Path,
+    made_from: dict,
+    hardware: Hardware,
+) -> tuple[UNet, pd.DataFrame]:
+    """Trained network with the best weights seen, and its history.
+
+    AdamW with a one-cycle cosine schedule; weights are averaged (EMA), and validation judges the
+    average. ``sample(rng)`` returns a batch (images, targets) on the device, ``loss(output,
+    targets)`` a scalar, ``validate(model)`` numbers whose ``score`` is the higher the better.
+    State is kept in ``checkpoint``; one of other ``made_from`` is begun again.
+    """
+    torch.manual_seed(training.seed)
+    model = hardware.place(UNet(network))
+    average = torch.optim.swa_utils.AveragedModel(
+        model,
+        multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(training.averaging),
+        use_buffers=True,
+    )
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, training.learning_rate, total_steps=training.steps + 1, pct_start=0.1
+    )
+    parts = {"model": model, "average": average, "optimizer": optimizer, "schedule": schedule}
+    state = restore(checkpoint, parts, made_from)
+    every = max(1, training.steps // training.validations)
+    saved = began = time.monotonic()
+    losses: list[float] = state["losses"]
+    for step in range(state["step"], training.steps):
+        model.train()
+        images, targets = sample(generator(training.seed, step))
+        with hardware.autocast():
+            output = model(images)
+        value = loss(output.float(), targets)
+        if not torch.isfinite(value):
+            raise FloatingPointError(
+                f"loss is {value.item()} at step {step}; lower training.learning_rate "
+                f"(now {training.learning_rate:g})"
+            )
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        average.update_parameters(model)
+        losses.append(value.item())
+        if (step + 1) % every == 0 or step + 1 == training.steps:
+            numbers = validate(average.module.eval())
+            row = {"step": step + 1, "train_loss": sum(losses) / len(losses)}
+            row |= {k: v for k, v in numbers.items() if k != "score"}
+            row["learning_rate"] = schedule.get_last_lr()[0]
+            state["history"].append(row)
+            losses.clear()
+            if state["best"] is None or numbers["score"] >= state["best"]["score"]:
+                weights = {k: v.cpu().clone() for k, v in average.module.state_dict().items()}
+                state["best"] = {"score": numbers["score"], "step": step + 1, "weights": weights}
+            done, speed = step + 1 - state["step"], time.monotonic() - began
+            left = (training.steps - step - 1) * speed / max(done, 1)
+            shown = ", ".join(f"{k} {v:.4g}" for k, v in row.items())
+            log.info("%s of %d; about %.0f s left", shown, training.steps, left)
+        if time.monotonic() - saved > 20:
+            save(checkpoint, parts, state | {"step": step + 1, "losses": losses}, made_from)
+            saved = time.monotonic()
+    model.load_state_dict(state["best"]["weights"])
+    log.info("kept the weights of step %d, score %.4f", state["best"]["step"], state["best"]["score"])
+    return model.eval(), pd.DataFrame(state["history"])
+
+
+def save(checkpoint: Path, parts: dict, state: dict, made_from: dict) -> None:
+    """Write the whole state in one step: a kill leaves the old checkpoint or the new one."""
+    stored = {name: part.state_dict() for name, part in parts.items()}
+    torch.save(stored | {"state": state, "made_from": json.dumps(made_from)}, f"{checkpoint}.part")
+    os.replace(f"{checkpoint}.part", checkpoint)
+
+
+def restore(checkpoint: Path, parts: dict, made_from: dict) -> dict:
+    """State to go on from: that of ``checkpoint`` if it was made from the same, else the start."""
+    start = {"step": 0, "history": [], "best": None, "losses": []}
+    if not checkpoint.is_file():
+        return start
+    stored = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    if stored["made_from"] != json.dumps(made_from):
+        log.info("%s is of another training; starting anew", checkpoint)
+        return start
+    for name, part in parts.items():
+        part.load_state_dict(stored[name])
+    log.info("going on from step %d of %s", stored["state"]["step"], checkpoint)
+    return stored["state"]

@@ -1,0 +1,79 @@
+"""Rule evaluate: how good this iteration is, beside all the ones before."""
+
+import logging
+from pathlib import Path
+
+import pandas as pd
+from blockface.annotations import known_slices
+from blockface.job import run
+from blockface.review import agreement, score_slices
+from blockface.tables import read_table, write_table
+from blockface.volume import open_volume
+
+log = logging.getLogger(__name__)
+
+COLUMNS = ["iteration", "split", "class", "slices", "voxels", "dice", "iou", "precision", "recall"]
+
+
+def main(
+    *,
+    probability,
+    annotations,
+    evaluation,
+    threshold,
+    held_out_slices,
+    iteration,
+    previous_probability=None,
+    earlier=None,
+    rounds=None,
+    threads=1,
+):
+    """Write one row per iteration, split and class; ``iteration`` is the one whose network it was.
+
+    held_out: the prediction against the held-out slices. corrected: the *previous* prediction
+    against the voxels reviewed in this round, so those rows carry the number of the iteration
+    before. Rows of ``earlier`` (the evaluation before) stand in front.
+    """
+    held_out = sorted({int(z) for z in held_out_slices})
+    predicted, truth = open_volume(probability), open_volume(annotations)
+    values, names = list(predicted.attrs["values"]), predicted.attrs["classes"]
+    rows = [read_table(earlier, tuple(COLUMNS))] if earlier else []
+    if previous_probability:
+        rounds = open_volume(rounds or Path(annotations).with_name("annotation_rounds.zarr"))
+        slices = [z for z in known_slices(truth).tolist() if z not in held_out]
+        before = open_volume(previous_probability)
+        found = agreement(before, truth, rounds, int(iteration), slices, threshold)
+        for row in found.to_dict("records"):
+            log.info("%(class)s: %(changed)d of %(voxels)d corrected voxels were changed", row)
+            if row["dice"] < 0.05:
+                log.warning(
+                    "%(class)s: prediction and correction hardly overlap (Dice %(dice).3f);"
+                    " do the masks belong to this stack?",
+                    row,
+                )
+        rows.append(found.assign(iteration=int(iteration) - 1, split="corrected"))
+    totals, used = score_slices(predicted, truth, held_out, values, threshold)
+    rows.append(
+        pd.DataFrame(
+            [
+                {
+                    "iteration": int(iteration),
+                    "split": "held_out",
+                    "class": name,
+                    "slices": used,
+                    **totals[value].row(),
+                }
+                for name, value in zip(names, values, strict=True)
+            ]
+        )
+    )
+    if not used:
+        log.warning(
+            "no held-out slice is annotated, so this iteration has no score; name some in "
+            "held_out_slices and paint them in any round"
+        )
+    write_table(pd.concat(rows, ignore_index=True)[COLUMNS], evaluation)
+
+
+if __name__ == "__main__":
+    run(main, snakemake)

@@ -1,0 +1,47 @@
+"""Rule export_corrections: the places of the worklist as bundles that open in Seg3D."""
+
+import json
+import logging
+from pathlib import Path
+
+from blockface.bundles import clear, export_bundle, has_corrections
+from blockface.job import run
+from blockface.tables import read_table
+from blockface.volume import open_volume
+
+log = logging.getLogger(__name__)
+
+
+def main(*, worklist, image, probability, corrections, threshold, settings, threads=1):
+    """Write one folder per place; bundles in which somebody saved corrections are left alone.
+
+    ``corrections`` is the folder, or a file in it with a suffix (an index, written last).
+    """
+    target = Path(corrections)
+    folder = target.parent if target.suffix else target
+    folder.mkdir(parents=True, exist_ok=True)
+    clear(folder)
+    picture, predicted = open_volume(image), open_volume(probability)
+    index = []
+    for row in read_table(worklist, ("rank", "z", "reason", "folder")).to_dict("records"):
+        place = folder / str(row["folder"])
+        if not has_corrections(place):
+            export_bundle(
+                place,
+                int(row["z"]),
+                picture,
+                predicted,
+                threshold,
+                context_slices=int(settings.get("context_slices", 0)),
+                max_xy=int(settings.get("max_xy", 2048)),
+                reason=str(row["reason"]),
+                origin_nm=tuple(picture.attrs.get("origin_nm", (0.0, 0.0, 0.0))),
+            )
+            log.info("%s: written", place)
+        index.append({"rank": int(row["rank"]), "z": int(row["z"]), "folder": place.name})
+    if target.suffix:
+        target.write_text(json.dumps(index, indent=1))
+
+
+if __name__ == "__main__":
+    run(main, snakemake)

@@ -1,6 +1,6 @@
 """Pictures of tables: training curves, scores, distributions and the strip along z, as PNG files.
 
-Every function takes data frames and writes one PNG, whose path it returns. Colours are those of
+Every function takes data frames and writes one PNG, whose path it returns. Colours follow
 Okabe and Ito, which colour-blind readers can tell apart, and no line is told by colour alone.
 """
 
@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter, LogLocator, MaxNLocator
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#F0E442", "#555555")
+COLOURS = ("#0072B2", "#D98200", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8A7A00", "#555555")
 MARKS = "os^Dv<>P"
 STYLE = {
     "font.size": 12,
@@ -201,7 +201,7 @@ def slice_strip(
     axes[0].legend(ncols=4, loc="lower right", bbox_to_anchor=(1, 1))
     marked = (("annotated", annotated), ("held out", held_out), ("to correct next", worst))
     for i, (_, places) in enumerate(marked):
-        axes[2].plot(places, np.full(len(places), i), MARKS[i], color=COLOURS[(2, 3, 1)[i]], ms=7)
+        axes[2].plot(places, np.full(len(places), i), MARKS[i], color=COLOURS[(2, 3, 5)[i]], ms=7)
     axes[2].set_yticks(range(3), [f"{name} ({len(places)})" for name, places in marked])
     axes[2].set(ylim=(2.6, -0.6), xlabel="slice z")
     axes[2].grid(axis="y", visible=False)

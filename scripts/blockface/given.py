@@ -8,6 +8,7 @@ import pandas as pd
 import zarr
 
 from blockface import sampling
+from blockface.annotations import known_slices
 from blockface.tables import read_table
 from blockface.volume import open_volume, voxel_size
 
@@ -75,7 +76,9 @@ class Given:
     @cached_property
     def annotated(self) -> list[int]:
         """Slices somebody reviewed."""
-        return sampling.annotated_slices(open_volume(self.annotations)) if self.annotations else []
+        if not self.annotations:
+            return []
+        return [int(z) for z in known_slices(open_volume(self.annotations))]
 
     @cached_property
     def classes(self) -> dict[int, str]:

@@ -17,12 +17,16 @@ from matplotlib.patches import Patch
 from blockface.figures import COLOURS, save, styled
 
 ON_GREY = ("#56B4E9", "#E69F00", "#00C896", "#F578C8", "#F0E442", "#FF6A2B", "#4F7BFF", "#FFFFFF")
-VERDICTS = {"right": "#56B4E9", "too much": "#FF6A2B", "missed": "#F0E442"}
+VERDICTS = {
+    "right": "#56B4E9",
+    "too much (prediction only)": "#FF6A2B",
+    "missed (annotation only)": "#F0E442",
+}
 
 
-def grey(image: np.ndarray) -> np.ndarray:
-    """Image as float RGB in 0..1, stretched between its percentiles 0.5 and 99.5."""
-    low, high = np.percentile(image, (0.5, 99.5))
+def grey(image: np.ndarray, like: np.ndarray | None = None) -> np.ndarray:
+    """Image as float RGB in 0..1, stretched between its percentiles, or those of ``like``."""
+    low, high = np.percentile(image if like is None else like, (0.5, 99.5))
     stretched = np.clip((image - low) / max(high - low, 1e-6), 0, 1)
     return np.repeat(stretched[..., None], 3, -1)
 
@@ -38,20 +42,32 @@ def outlines(mask: np.ndarray, width: int) -> np.ndarray:
     return mask & ~inner
 
 
+def enlarged(array: np.ndarray, factor: int) -> np.ndarray:
+    """Array with every pixel ``factor`` times as high and wide, so that outlines can be fine."""
+    return array.repeat(factor, 0).repeat(factor, 1)
+
+
 def painted(image: np.ndarray, masks: Sequence[np.ndarray], colours: Sequence[str]) -> np.ndarray:
     """Image as RGB with every mask as a thin wash of its colour and a full outline."""
-    picture = grey(image)
-    width = max(1, round(max(image.shape) / 400))
+    factor = max(1, -(-700 // max(image.shape)))
+    picture = enlarged(grey(image), factor)
+    width = max(1, round(max(picture.shape) / 250))
     for mask, colour in zip(masks, colours, strict=False):
+        mask = enlarged(mask, factor)
         picture[mask] = 0.72 * picture[mask] + 0.28 * np.array(to_rgb(colour))
         picture[outlines(mask, width)] = to_rgb(colour)
     return picture
 
 
-def show(axis, picture: np.ndarray, pixel_nm: tuple[float, float], title: str) -> None:
-    """Put an RGB ``picture`` on ``axis`` in true proportions, with a scale bar."""
-    height, width = picture.shape[0] * pixel_nm[0], picture.shape[1] * pixel_nm[1]
-    axis.imshow(picture, extent=(0, width, height, 0), interpolation="nearest")
+def extent(image: np.ndarray, pixel_nm: tuple[float, float]) -> tuple[float, float]:
+    """Height and width of an image in nm."""
+    return image.shape[0] * pixel_nm[0], image.shape[1] * pixel_nm[1]
+
+
+def show(axis, picture: np.ndarray, size_nm: tuple[float, float], title: str) -> None:
+    """Put an RGB ``picture`` of height and width ``size_nm`` on ``axis``, with a scale bar."""
+    height, width = size_nm
+    axis.imshow(picture, extent=(0, width, height, 0), interpolation="antialiased")
     axis.set_title(title)
     axis.set_axis_off()
     step = 10 ** np.floor(np.log10(width / 3))
@@ -95,6 +111,7 @@ def noisy_and_denoised(
     denoised, in grey levels.
     """
     cut = tuple(slice(max(0, n // 2 - 200), n // 2 + 200) for n in noisy.shape)
+    whole = noisy.dtype.kind in "ui" and denoised.dtype.kind in "ui"
     noisy, denoised = noisy[cut].astype(np.float32), denoised[cut].astype(np.float32)
     residual = noisy - denoised
     figure = Figure(figsize=(10.5, 7))
@@ -103,7 +120,7 @@ def noisy_and_denoised(
     pictures = (("noisy", noisy), ("denoised", denoised), ("taken away", residual))
     for i, (name, image) in enumerate(pictures):
         axis = figure.add_subplot(grid[0, 2 * i : 2 * i + 2])
-        show(axis, grey(image), pixel_nm, name)
+        show(axis, grey(image), extent(image, pixel_nm), name)
         if i < 2:
             axis.axhline((row + 0.5) * pixel_nm[0], color=ON_GREY[1], lw=1)
     at = (np.arange(noisy.shape[1]) + 0.5) * pixel_nm[1] / 1000
@@ -114,7 +131,8 @@ def noisy_and_denoised(
     axis.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 0.98))
     axis = figure.add_subplot(grid[1, 4:])
     spread = max(np.abs(np.percentile(residual, (0.1, 99.9))).max(), 1)
-    axis.hist(residual.ravel(), np.linspace(-spread, spread, 61), color=COLOURS[0])
+    width = max(1, np.ceil(spread / 30)) if whole else spread / 30
+    axis.hist(residual.ravel(), (np.arange(-31, 31) + 0.5) * width, color=COLOURS[0])
     axis.set(xlabel="noisy - denoised (grey levels)", yticks=[])
     axis.set_title(f"mean {residual.mean():.2g}, SD {residual.std():.3g}", fontsize=11)
     return save(figure, path)
@@ -126,10 +144,10 @@ def predictions(
     classes: dict[int, str], path: str | Path, pixel_nm: tuple[float, float],
 ) -> Path:  # fmt: skip
     """PNG of slices with the predicted classes outlined; ``labels`` hold the class values."""
-    size = (images[0].shape[0] * pixel_nm[0], images[0].shape[1] * pixel_nm[1])
+    size = extent(images[0], pixel_nm)
     figure, axes = sheet(len(images), size)
     for axis, image, label, title in zip(axes, images, labels, titles, strict=True):
-        show(axis, painted(image, [label == v for v in classes], ON_GREY), pixel_nm, title)
+        show(axis, painted(image, [label == v for v in classes], ON_GREY), size, title)
     legend(figure, dict(zip(classes.values(), ON_GREY, strict=False)))
     return save(figure, path)
 
@@ -144,7 +162,7 @@ def verdicts(
 
     ``truth`` holds class values, 0 for background and 255 where nobody looked, which is left grey.
     """
-    size = (images[0].shape[0] * pixel_nm[0], images[0].shape[1] * pixel_nm[1])
+    size = extent(images[0], pixel_nm)
     figure, axes = sheet(len(images) * len(classes), size, len(classes) if classes else 1)
     if len(classes) == 1:
         figure, axes = sheet(len(images), size)
@@ -159,7 +177,7 @@ def verdicts(
         both = (hit & known).sum() + real.sum()
         if both:
             title += f": Dice {2 * masks[0].sum() / both:.3f}"
-        show(axis, picture, pixel_nm, title)
+        show(axis, picture, size, title)
     legend(figure, VERDICTS)
     return save(figure, path)
 
@@ -170,12 +188,12 @@ def worst_slices(
     classes: dict[int, str], path: str | Path, pixel_nm: tuple[float, float],
 ) -> Path:  # fmt: skip
     """PNG of the slices of ``worklist`` (rank, z, score, reason), in its order."""
-    size = (images[0].shape[0] * pixel_nm[0], images[0].shape[1] * pixel_nm[1])
+    size = extent(images[0], pixel_nm)
     figure, axes = sheet(len(images), size)
     rows = worklist.itertuples(index=False)
     for axis, image, label, row in zip(axes, images, labels, rows, strict=False):
         title = f"{row.rank}.  z {row.z},  score {row.score:.3g}"
-        show(axis, painted(image, [label == v for v in classes], ON_GREY), pixel_nm, title)
+        show(axis, painted(image, [label == v for v in classes], ON_GREY), size, title)
     legend(figure, dict(zip(classes.values(), ON_GREY, strict=False)))
     return save(figure, path)
 
@@ -201,8 +219,7 @@ def objects_in_colour(
     column of the middle slice, then xz below and yz beside it, as in an atlas.
     """
     figure = Figure(figsize=(10.5, 10.5))
-    heights = [p[2].shape[0] * p[3][0] for p in planes]
-    widths = [p[2].shape[1] * p[3][1] for p in planes]
+    heights, widths = zip(*(extent(p[2], p[3]) for p in planes), strict=True)
     across, down = (widths[0], widths[2]), (heights[0], heights[1])
     floor = 0.22
     across = (across[0], max(across[1], floor * across[0]))
@@ -212,7 +229,7 @@ def objects_in_colour(
     for (title, image, ids, pixel_nm), place in zip(planes, ((0, 0), (1, 0), (0, 1)), strict=True):
         colours = id_colours(ids)
         if image is not None:
-            mixed = 0.45 * grey(image) + 0.55 * colours
-            colours = np.where((ids > 0)[..., None], mixed, grey(image))
-        show(figure.add_subplot(grid[place]), colours, pixel_nm, title)
+            shade = grey(image, planes[0][1])
+            colours = np.where((ids > 0)[..., None], 0.4 * shade + 0.6 * colours, shade)
+        show(figure.add_subplot(grid[place]), colours, extent(ids, pixel_nm), title)
     return save(figure, path)

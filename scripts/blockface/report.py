@@ -132,8 +132,7 @@ def dice(given: Given) -> list[tuple[str, float | None, float | None]]:
 
 def facts(given: Given) -> list[dict[str, str]]:
     """The boxes at the top: name, value and a smaller line."""
-    found = [{"name": "dataset", "value": given.dataset, "more": ""},
-             {"name": "iteration", "value": f"{given.iteration:02d}", "more": ""}]  # fmt: skip
+    found = []
     names = ("denoised", "raw", "probability", "objects")
     volume = next((given.volume(n) for n in names if getattr(given, n)), None)
     if volume is not None:

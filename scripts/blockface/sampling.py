@@ -1,15 +1,13 @@
 """What pictures need of volumes, read a slice or a row of slices at a time."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import zarr
 
-from blockface.volume import row_depth, slab_rows, voxel_size
-
-UNKNOWN = 255
+from blockface.scores import to_labels
+from blockface.volume import slab_rows, voxel_size
 
 
 def evenly(count: int, n: int) -> list[int]:
@@ -49,24 +47,7 @@ def predicted(
     yx: tuple[slice, slice] = (slice(None), slice(None)),
 ) -> np.ndarray:  # fmt: skip
     """Class values (uint8) of slice ``z``: the likeliest class where it reaches ``threshold``."""
-    best = np.full(probability[0, z][yx].shape, max(0, np.ceil(threshold * 255) - 1), np.uint8)
-    labels = np.zeros(best.shape, np.uint8)
-    for channel, value in enumerate(values):
-        of_class = probability[channel, z][yx]
-        labels[of_class > best] = value
-        np.maximum(best, of_class, out=best)
-    return labels
-
-
-def annotated_slices(annotations: zarr.Array) -> list[int]:
-    """Slices in which somebody reviewed something; rows without a file on disk are not read."""
-    store, depth = Path(str(annotations.store_path.store.root)), row_depth(annotations.shape)
-    found = []
-    for row in slab_rows(annotations.shape):
-        if (store / "c" / str(row.start // depth)).exists():
-            known = (annotations[row] != UNKNOWN).any(axis=(1, 2))
-            found += [row.start + int(z) for z in np.flatnonzero(known)]
-    return found
+    return to_labels(np.stack([channel[yx] for channel in probability[:, z]]), values, threshold)
 
 
 def profile(
@@ -89,7 +70,7 @@ def profile(
                 share = share / share.sum()
                 rows.append((z, name, float(share @ above), float(share @ entropy)))
     frame = pd.DataFrame(rows, columns=["z", "class", "area_fraction", "uncertainty"])
-    return frame.sort_values(["class", "z"], ignore_index=True)
+    return frame.sort_values("z", kind="stable", ignore_index=True)
 
 
 def chosen_rows(shape: tuple[int, ...], limit: int) -> Iterator[tuple[slice, list[int]]]:

@@ -46,7 +46,7 @@ def denoiser(given: Given) -> Section | None:
     if history is not None:
         path = figures.training_curves(history, given.file("denoiser_history"))
         section.items.append(
-            picture(path, "Training of the denoiser; the dotted line is the step that was kept.")
+            picture(path, "Training of the denoiser; dotted: the lowest validation loss.")
         )
     if scores is not None:
         path = figures.denoising_scores(scores, given.file("denoiser_scores"))
@@ -87,17 +87,18 @@ def training(given: Given) -> Section | None:
     history, patches = given.table("history"), given.table("patches_table")
     if history is None and patches is None:
         return None
+    slices = len(set(given.annotated) - set(given.held_out_slices))
     section = Section(
         "Training the segmenter",
-        f"Learned from {len(set(given.annotated) - set(given.held_out_slices))} annotated slices, "
-        f"from scratch, on the annotation rounds 00 to {given.iteration:02d}.",
+        f"Learned from scratch on the annotation rounds 00 to {given.iteration:02d}"
+        + (f", {slices} annotated slices." if slices else "."),
         "curves that part (too few annotations: add slices that look different) or that still "
         "improve at the last step (train longer).",
     )
     if history is not None:
         path = figures.training_curves(history, given.file("history"))
         section.items.append(
-            picture(path, "Training of the segmenter; the dotted line is the best loss.")
+            picture(path, "Training of the segmenter; dotted: the lowest validation loss.")
         )
     reason = next((c for c in ("reason", "why") if patches is not None and c in patches), None)
     if reason:
@@ -138,7 +139,8 @@ def evaluation(given: Given) -> Section | None:
     section = Section(
         "Scores on held-out slices",
         "How well the prediction agrees with slices that are never trained on; 1 is perfect. "
-        "“Corrected” rows compare the previous prediction with what a person made of it.",
+        "Rows named corrected compare an iteration's prediction with what a person then made of "
+        "it in the places looked at.",
         "a score that falls from one iteration to the next, or a class with few voxels, whose "
         "score means little.",
     )
@@ -149,7 +151,9 @@ def evaluation(given: Given) -> Section | None:
                "recall"]  # fmt: skip
     listed = scores[[c for c in columns if c in scores]]
     listed = listed.assign(split=listed["split"].str.replace("_", " "))
-    section.items.append(table(listed.sort_values(["split", "iteration", "class"])))
+    in_order = ["split", "iteration"]
+    listed = listed.sort_values(in_order, ascending=[False, True], kind="stable")
+    section.items.append(table(listed))
     zs = sorted(set(given.held_out_slices) & set(given.annotated))
     if zs and given.probability and given.image is not None:
         zs = [zs[i] for i in sampling.evenly(len(zs), SHOWN)]

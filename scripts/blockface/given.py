@@ -96,7 +96,10 @@ class Given:
         part = sampling.window(shape, size) if size else (slice(None), slice(None))
         every = 1 if size else sampling.step(shape, WHOLE)
         values = list(self.classes)
-        labels = [sampling.predicted(probability, z, values, self.threshold, part) for z in zs]
-        images = [sampling.thinned(image[z][part], every) for z in zs]
+        labels = [
+            sampling.predicted(probability, z, values, self.threshold, yx=part, every=every)
+            for z in zs
+        ]
+        images = [sampling.thinned(image[z, *part], every) for z in zs]
         pixel = tuple(every * v for v in voxel_size(probability)[1:])
-        return images, [sampling.fitted(label, every) for label in labels], pixel, every
+        return images, labels, pixel, every

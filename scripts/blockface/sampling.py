@@ -43,11 +43,22 @@ def fitted(labels: np.ndarray, every: int) -> np.ndarray:
 
 
 def predicted(
-    probability: zarr.Array, z: int, values: list[int], threshold: float,
-    yx: tuple[slice, slice] = (slice(None), slice(None)),
+    probability: zarr.Array, z: int, values: list[int], threshold: float, *,
+    yx: tuple[slice, slice] = (slice(None), slice(None)), every: int = 1,
 ) -> np.ndarray:  # fmt: skip
-    """Class values (uint8) of slice ``z``: the likeliest class where it reaches ``threshold``."""
-    return to_labels(np.stack([channel[yx] for channel in probability[:, z]]), values, threshold)
+    """Class values (uint8) of slice ``z``, of the part ``yx`` and at every ``every``-th pixel.
+
+    Channels are read one by one, so that a wide slice never lies in memory with all of them.
+    """
+    channels = [fitted(probability[c, z, *yx], every).copy() for c in range(len(values))]
+    return to_labels(np.stack(channels), values, threshold)
+
+
+def grey_counts(image: np.ndarray) -> np.ndarray:
+    """Number of pixels of each of the 256 values of a uint8 image, a few lines at a time."""
+    lines = max(1, 2**20 // image.shape[1])
+    parts = (image[y : y + lines].ravel() for y in range(0, image.shape[0], lines))
+    return sum(np.bincount(part, minlength=256) for part in parts)
 
 
 def profile(
@@ -66,7 +77,7 @@ def profile(
         for channel, name in enumerate(names):
             block = probability[channel, row]
             for z in chosen:
-                share = np.bincount(block[z - row.start].ravel(), minlength=256)
+                share = grey_counts(block[z - row.start])
                 share = share / share.sum()
                 rows.append((z, name, float(share @ above), float(share @ entropy)))
     frame = pd.DataFrame(rows, columns=["z", "class", "area_fraction", "uncertainty"])

@@ -67,9 +67,9 @@ def denoised(given: Given) -> Section | None:
     raw, clean = given.volume("raw"), given.volume("denoised")
     if raw is None or clean is None:
         return None
-    z = raw.shape[0] // 2
+    z, part = raw.shape[0] // 2, sampling.window(raw.shape[1:], 400)
     path = pictures.noisy_and_denoised(
-        raw[z], clean[z], given.file("denoised"), voxel_size(raw)[1:]
+        raw[z, *part], clean[z, *part], given.file("denoised"), voxel_size(raw)[1:]
     )
     caption = f"The middle of slice {z}; the profiles run along the line."
     return Section(

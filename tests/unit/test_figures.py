@@ -158,6 +158,19 @@ def test_profile(tmp_path):
     assert some["z"].is_monotonic_increasing
 
 
+def test_predicted_is_the_likeliest_class_in_part_or_thinned(tmp_path):
+    array = create_volume(tmp_path / "p.zarr", (2, 3, 30, 40), "u1", (50, 10, 10))
+    array[0, 1, :20] = 200
+    array[1, 1, 10:] = 220
+    whole = sampling.predicted(array, 1, [1, 2], 0.5)
+    np.testing.assert_array_equal(whole[[5, 15, 25], 0], [1, 2, 2])
+    part = sampling.window((30, 40), 8)
+    np.testing.assert_array_equal(sampling.predicted(array, 1, [1, 2], 0.5, yx=part), whole[part])
+    thin = sampling.predicted(array, 1, [1, 2], 0.5, every=4)
+    np.testing.assert_array_equal(thin, sampling.fitted(whole, 4))
+    assert not sampling.predicted(array, 1, [1, 2], 0.9).any()
+
+
 def test_thinning_keeps_images_and_labels_together():
     image = np.arange(7 * 9).reshape(7, 9)
     assert sampling.thinned(image, 3).shape == sampling.fitted(image, 3).shape == (2, 3)

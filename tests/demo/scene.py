@@ -41,7 +41,10 @@ class Scene:
         grey += void * (RESIN + 0.01 * fine - grey)
         first = len(self.phantom.radii) + 1
         for number, cell in enumerate(self.phantom.cells, first):
-            self._draw_cell(grey, ids, number, cell, v, u, z_nm, z)
+            box = _box(cell, v, u)
+            if box is not None:
+                textures = self.slow[z][box], fine[box], self.grain[z][box]
+                _draw_cell(grey[box], ids[box], number, cell, v[box], u[box], z_nm, *textures)
         self._draw_fibrils(grey, ids, z)
         return grey.astype(np.float32), ids
 
@@ -63,33 +66,6 @@ class Scene:
             void = np.maximum(void, np.clip(wide - np.abs(across) + 0.5, 0, 1))
         return void
 
-    def _draw_cell(self, grey, ids, number, cell: Cell, v, u, z_nm, z) -> None:
-        distance = cell.distance(v, u, z_nm)
-        if distance.min() > 2:
-            return
-        slow, fine, grain = self.slow[z], self.fine[z], self.grain[z]
-        along, across = cell.cleft.axes(v, u)
-        body, _ = cell.half_thickness(along, z_nm)
-        inside = CYTOPLASM + 0.05 * grain + 0.05 * fine
-        inside = inside - 0.22 * np.clip(grain - 1.1, 0, 1)  # ribosomes, vesicles
-        for a, c, zc, ra, rc, rz in cell.mitochondria:
-            gone = 1 - ((z_nm - zc) / rz) ** 2
-            if gone <= 0.05:
-                continue
-            far = np.hypot((along - a) / ra, (across - c) / rc) - np.sqrt(gone)
-            cristae = 0.07 * np.sin(1.5 * along + 0.6 * across + zc)
-            inside += _cover(far * rc) * (MITOCHONDRION + cristae * (far < -0.2) - inside)
-        middle, half = cell.nucleus_nm
-        reach = np.sqrt(max(0.0, 1 - ((z_nm - middle) / half) ** 2))
-        nucleus = np.abs(across) - reach * (body - 0.35 * cell.body)
-        chromatin = np.clip(0.6 * slow + 0.5 * grain + np.exp(nucleus / 2.5) - 0.4, 0, 1)
-        shade = NUCLEUS + 0.03 * fine - (NUCLEUS - CHROMATIN) * chromatin
-        inside += _cover(nucleus) * (shade - inside)
-        inside -= 0.2 * np.exp(-((nucleus / 1.2) ** 2)) * (body > 0.35 * cell.body) * (reach > 0)
-        inside += np.exp(-(((distance + 1) / 1.1) ** 2)) * (MEMBRANE - inside)
-        grey += _cover(distance) * (inside - grey)
-        ids[distance < 0] = number
-
     def _draw_fibrils(self, grey, ids, z: int) -> None:
         phantom, at = self.phantom, self.phantom.at_slice(z)
         step = VOXEL_NM[0] / VOXEL_NM[2] / SAMPLES  # px of depth in a step of the centreline
@@ -109,6 +85,41 @@ class Scene:
             grey[box] += _cover(far) * (shade - grey[box])
             ids[box][(far < 0) & (far < nearest[box])] = i + 1
             nearest[box] = np.minimum(nearest[box], far)
+
+
+def _box(cell: Cell, v, u, step: int = 8) -> tuple[slice, slice] | None:
+    """Part of the image that the cell can touch, or None."""
+    along, across = cell.cleft.axes(v[::step, ::step], u[::step, ::step])
+    near = (np.abs(along - cell.centre) < cell.reach + 40) & (np.abs(across) < 1.2 * cell.body + 25)
+    if not near.any():
+        return None
+    y, x = np.nonzero(near)
+    return np.s_[y.min() * step : (y.max() + 1) * step, x.min() * step : (x.max() + 1) * step]
+
+
+def _draw_cell(grey, ids, number, cell: Cell, v, u, z_nm, slow, fine, grain) -> None:
+    distance = cell.distance(v, u, z_nm)
+    along, across = cell.cleft.axes(v, u)
+    body, _ = cell.half_thickness(along, z_nm)
+    inside = CYTOPLASM + 0.05 * grain + 0.05 * fine
+    inside = inside - 0.22 * np.clip(grain - 1.1, 0, 1)  # ribosomes, vesicles
+    for a, c, zc, ra, rc, rz in cell.mitochondria:
+        gone = 1 - ((z_nm - zc) / rz) ** 2
+        if gone <= 0.05:
+            continue
+        far = np.hypot((along - a) / ra, (across - c) / rc) - np.sqrt(gone)
+        cristae = 0.07 * np.sin(1.5 * along + 0.6 * across + zc)
+        inside += _cover(far * rc) * (MITOCHONDRION + cristae * (far < -0.2) - inside)
+    middle, half = cell.nucleus_nm
+    reach = np.sqrt(max(0.0, 1 - ((z_nm - middle) / half) ** 2))
+    nucleus = np.abs(across) - reach * (body - 0.35 * cell.body)
+    chromatin = np.clip(0.6 * slow + 0.5 * grain + np.exp(nucleus / 2.5) - 0.4, 0, 1)
+    shade = NUCLEUS + 0.03 * fine - (NUCLEUS - CHROMATIN) * chromatin
+    inside += _cover(nucleus) * (shade - inside)
+    inside -= 0.2 * np.exp(-((nucleus / 1.2) ** 2)) * (body > 0.35 * cell.body) * (reach > 0)
+    inside += np.exp(-(((distance + 1) / 1.1) ** 2)) * (MEMBRANE - inside)
+    grey += _cover(distance) * (inside - grey)
+    ids[distance < 0] = number
 
 
 def _cover(distance) -> np.ndarray:

@@ -1,0 +1,33 @@
+"""Compare segmentation, objects and sizes with a known truth (datasets.<name>.truth)."""
+
+import logging
+
+from blockface.job import run
+from blockface.tables import read_table, write_table
+from blockface.truth import add_sizes, class_voxels, false_objects, match, overlaps, score
+
+log = logging.getLogger(__name__)
+
+
+def main(
+    *, objects, objects_table, truth_objects, truth_table, comparison, matches, threshold,
+    threads, probability=None,
+):  # fmt: skip
+    """``probability`` may be a label volume; it is left out where a dataset enters with objects."""
+    found = read_table(objects_table, columns=("object_id", "class"))
+    truth = read_table(truth_table, columns=("object_id", "class"))
+    voxels = None
+    if probability:
+        class_of = dict(zip(truth["object_id"], truth["class"], strict=True))
+        voxels = class_voxels(str(probability), truth_objects, class_of, float(threshold))
+    overlap = overlaps(objects, truth_objects)
+    matched = add_sizes(match(overlap, found, truth), found, truth)
+    scores = score(matched, found, false_objects(overlap, found, truth), voxels)
+    write_table(matched, matches)
+    write_table(scores, comparison)
+    for row in scores.itertuples(index=False):
+        log.info("%s %s: %.4g %s", *row)
+
+
+if __name__ == "__main__":
+    run(main, snakemake)

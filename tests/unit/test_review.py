@@ -1,0 +1,298 @@
+"""Ranking, bundles and evaluation against predictions whose faults are known."""
+
+import ast
+import importlib
+import json
+import types
+
+import nrrd
+import numpy as np
+import pytest
+
+from blockface.annotations import import_rounds, known_slices
+from blockface.bundles import export_bundle, window
+from blockface.errors import InputError
+from blockface.review import agreement, choose_slices, entropy_table, slice_scores
+from blockface.tables import read_table
+from blockface.volume import create_volume, open_volume
+
+SHAPE, VOXEL = (40, 64, 80), (50.0, 10.0, 12.0)
+CLASSES = {"1": "fibril", "2": "cell"}
+
+
+def truth_labels():
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[:, 10:30, 10:40] = 1
+    labels[:, 40:60, 50:70] = 2
+    return labels
+
+
+def probability_of(labels, path):
+    """A sure and right prediction of ``labels``."""
+    volume = create_volume(
+        path, (2, *SHAPE), np.uint8, VOXEL, classes=list(CLASSES.values()), values=[1, 2]
+    )
+    for channel in (0, 1):
+        volume[channel] = np.where(labels == channel + 1, 250, 3).astype(np.uint8)
+    return volume
+
+
+@pytest.fixture
+def predicted(tmp_path):
+    """Prediction with three faults: slice 12 undecided, 25 shifted, 33 undecided a little."""
+    volume = probability_of(truth_labels(), tmp_path / "probability.zarr")
+    volume[0, 12, 5:35, 5:50] = 128
+    volume[:, 25] = np.roll(volume[:, 25], 15, axis=-1)
+    volume[1, 33, 40:45, 50:60] = 120
+    return volume
+
+
+@pytest.fixture
+def raw(tmp_path):
+    volume = create_volume(tmp_path / "raw.zarr", SHAPE, np.uint8, VOXEL)
+    volume[:] = np.random.default_rng(0).integers(0, 255, SHAPE).astype(np.uint8)
+    return volume
+
+
+def script(name):
+    return importlib.import_module(name)
+
+
+def test_entropy_is_one_bit_at_one_half_and_none_when_sure():
+    bits = entropy_table()
+    assert bits[0] == bits[255] == 0
+    assert bits[127] == pytest.approx(1, abs=1e-4)
+    assert np.allclose(bits, bits[::-1], atol=1e-6)
+
+
+def test_scores_say_what_is_wrong_with_a_slice(predicted):
+    scores = slice_scores(predicted, [0, 39], [1, 2]).set_index("z")
+    assert scores.loc[12, "uncertain_fraction"] == pytest.approx(30 * 45 / (64 * 80))
+    assert scores.loc[5, "uncertain_fraction"] == 0
+    assert scores.loc[33, "uncertain_fraction"] == pytest.approx(50 / (64 * 80))
+    assert scores["jump"].idxmax() == 25
+    assert scores.loc[24, "jump"] == pytest.approx(0, abs=1e-9)
+    area, kept, spare = 20 * 30 + 20 * 20, 20 * 15 + 20 * 5, 64 * 80e-3
+    expected = 1 - (2 * kept + spare) / (2 * area - 20 * 5 + spare)
+    assert scores.loc[25, "jump"] == pytest.approx(expected, abs=0.03)
+    assert scores.loc[[0, 10, 20, 39], "distance"].tolist() == [0, 10, 19, 0]
+    bits = entropy_table()
+    assert bits[250] < scores.loc[12, "mean_entropy"] < bits[128]
+
+
+def test_the_worst_slices_come_first_and_say_why(predicted):
+    scores = slice_scores(predicted, [0], [1, 2])
+    chosen = choose_slices(scores, 3, 3, [0])
+    assert chosen["z"].tolist()[:2] in ([12, 25], [25, 12])
+    assert 33 in chosen["z"].tolist()
+    assert chosen["rank"].tolist() == [1, 2, 3]
+    why = chosen.set_index("z")["reason"]
+    assert "26 % of the voxels are undecided" in why[12]
+    assert "shapes differ" in why[25]
+    assert "nearest annotated slice is 12 slices away" in why[12]
+    assert chosen["folder"].tolist() == [f"z{z:04d}" for z in chosen["z"]]
+
+
+def test_chosen_slices_keep_apart_and_off_the_excluded(predicted):
+    scores = slice_scores(predicted, [], [1, 2])
+    chosen = choose_slices(scores, 6, 5, [12, 25])["z"].to_numpy()
+    assert len(chosen) == 6
+    assert not {12, 25} & set(chosen)
+    assert np.diff(np.sort(chosen)).min() >= 5
+    assert len(choose_slices(scores, 30, 10)) == 30  # the gap gives way
+    assert len(choose_slices(scores, 4, 2, range(38))) == 2
+    assert list(choose_slices(scores, 4, 2, range(40)).columns)[:3] == ["rank", "z", "score"]
+
+
+def test_the_window_holds_the_most_undecided_area():
+    probability = np.full((1, 300, 400), 2, np.uint8)
+    probability[0, 200:230, 350:380] = 128
+    rows, columns = window(probability, 128)
+    assert (rows.stop - rows.start, columns.stop - columns.start) == (128, 128)
+    assert rows.start <= 200 <= 230 <= rows.stop
+    assert columns.start <= 350 <= 380 <= columns.stop
+    assert window(probability, 400) == (slice(0, 300), slice(0, 400))
+
+
+def test_a_bundle_holds_one_grid_and_what_was_predicted(tmp_path, predicted, raw):
+    folder = tmp_path / "corrections" / "z0012"
+    record = export_bundle(folder, 12, raw, predicted, 0.5, max_xy=48, reason="why")
+    region = tuple(
+        slice(o, o + n)
+        for o, n in zip(record["offset_voxels_zyx"], record["shape_zyx"], strict=True)
+    )
+    assert record["shape_zyx"] == [1, 48, 48]
+    heads = []
+    for name in ("image", "fibril", "cell"):
+        array, head = nrrd.read(str(folder / f"z0012_{name}.nrrd"), index_order="C")
+        if name == "image":
+            assert np.array_equal(array, raw[region])
+        else:
+            value = {"fibril": 0, "cell": 1}[name]
+            best = predicted[:][(slice(None), *region)]
+            assert np.array_equal(array, (best.argmax(0) == value) & (best.max(0) >= 128))
+        heads.append({k: str(v) for k, v in head.items()})
+    assert heads[0] == heads[1] == heads[2]
+    assert json.loads((folder / "bundle.json").read_text()) == record
+    assert sorted(p.name for p in (folder / "corrected").iterdir()) == ["README.txt"]
+    assert len((folder / "README.txt").read_text().splitlines()) == 5
+
+
+def test_the_script_loads_saves_and_is_old_python(tmp_path, predicted, raw, capsys):
+    folder = tmp_path / "z0012"
+    record = export_bundle(folder, 12, raw, predicted, 0.5)
+    source = (folder / "open_in_seg3d.py").read_text()
+    ast.parse(source, feature_version=(3, 4))
+    assert str(tmp_path) not in source
+    calls = []
+
+    def action(name, answer=None):
+        def call(**arguments):
+            calls.append((name, arguments))
+            return answer(arguments) if answer else None
+
+        return call
+
+    def export(arguments):
+        for layer in arguments["layers"][:saved]:
+            (folder / "corrected" / f"{layer}.nrrd").write_bytes(b"")
+
+    names = {
+        "importlayer": action("importlayer", lambda a: [a["filename"].split("/")[-1][:-6]]),
+        "exportsegmentation": action("exportsegmentation", export),
+        **{n: action(n) for n in ("set", "activatelayer", "opentool", "pickpoint")},
+        "__file__": str(folder / "open_in_seg3d.py"),
+    }
+    exec(compile(source, "open_in_seg3d.py", "exec"), names)
+    loaded = [(a["filename"], a["importer"], a["mode"]) for n, a in calls if n == "importlayer"]
+    here = f"[{folder}/z0012_"
+    assert loaded == [
+        (f"{here}image.nrrd]", "[Teem Importer]", "data"),
+        (f"{here}fibril.nrrd]", "[Teem Importer]", "single_mask"),
+        (f"{here}cell.nrrd]", "[Teem Importer]", "single_mask"),
+    ]
+    z, y, x = record["worst_spot_zyx"]
+    assert ("pickpoint", {"point": [x * 12, y * 10, z * 50]}) in calls
+    assert z == 12
+    assert 5 <= y < 35
+    assert 5 <= x < 50
+    saved = 1
+    names["save_corrections"]()
+    assert "NOT WRITTEN: z0012_cell" in capsys.readouterr().out
+    saved = 2
+    names["save_corrections"]()
+    assert capsys.readouterr().out == "saved\n"
+
+
+def test_paths_that_seg3d_cannot_open_are_refused(tmp_path, predicted, raw):
+    with pytest.raises(InputError, match="rename the folder"):
+        export_bundle(tmp_path / "a [b]" / "z0012", 12, raw, predicted, 0.5)
+
+
+def test_exported_masks_come_back_without_a_changed_voxel(tmp_path, predicted, raw):
+    home = tmp_path / "annotations"
+    for z in (12, 25):
+        place = tmp_path / "corrections" / f"z{z:04d}"
+        export_bundle(place, z, raw, predicted, 0.5, context_slices=1)
+        target = home / "00" / place.name
+        target.mkdir(parents=True)
+        for name in CLASSES.values():
+            (place / f"{place.name}_{name}.nrrd").rename(target / f"{place.name}_{name}.nrrd")
+    import_rounds(home, [0], CLASSES, SHAPE, VOXEL, tmp_path / "a.zarr")
+    labels, best = open_volume(tmp_path / "a.zarr")[:], predicted[:]
+    expected = np.where(best.max(0) >= 128, best.argmax(0) + 1, 0)
+    seen = [11, 12, 13, 24, 25, 26]
+    assert known_slices(open_volume(tmp_path / "a.zarr")).tolist() == seen
+    assert np.array_equal(labels[seen], expected[seen])
+
+
+def test_agreement_counts_the_voxels_of_one_round_only(tmp_path, predicted):
+    labels = create_volume(tmp_path / "a.zarr", SHAPE, np.uint8, VOXEL, fill_value=255)
+    rounds = create_volume(tmp_path / "r.zarr", SHAPE, np.uint8, VOXEL, fill_value=255)
+    labels[4], rounds[4] = 0, 0  # would be all wrong
+    truth = truth_labels()
+    labels[25, :32], rounds[25, :32] = truth[25, :32], 1
+    found = agreement(predicted, labels, rounds, 1, [4, 25], 0.5).set_index("class")
+    assert found.loc["fibril", ["slices", "voxels"]].tolist() == [1, 32 * 80]
+    assert found.loc["fibril", "changed"] == 2 * 20 * 15
+    assert found.loc["fibril", "dice"] == pytest.approx(0.5)
+    assert found.loc["fibril", "recall"] == pytest.approx(0.5)
+    assert np.isnan(found.loc["cell", "dice"])
+
+
+def test_the_scripts_make_a_loop_of_two_iterations(tmp_path, predicted, raw):
+    """Rank, export, correct, import again, evaluate; the second iteration shows both."""
+    truth, home = truth_labels(), tmp_path / "annotations"
+    (home / "00").mkdir(parents=True)
+    first = np.zeros(SHAPE, np.uint8)
+    first[[2, 20]] = truth[[2, 20]]
+    nrrd.write(str(home / "00" / "labels.nrrd"), first, {
+        "spacings": np.array(VOXEL[::-1]), "axis mins": np.zeros(3)}, index_order="C")  # fmt: skip
+    held_out, made = [20], {}
+    for number in range(2):
+        folder = tmp_path / f"iter_{number:02d}"
+        folder.mkdir()
+        script("import_annotations").main(
+            files=[], raw=tmp_path / "raw.zarr", annotations=folder / "annotations.zarr",
+            table=folder / "annotations.tsv", folder=home, iteration=number, classes=CLASSES,
+            held_out_slices=held_out, digests=[], threads=1,
+        )  # fmt: skip
+        if number:
+            probability_of(truth, folder / "probability.zarr")
+        else:
+            (tmp_path / "probability.zarr").rename(folder / "probability.zarr")
+        script("evaluate").main(
+            probability=folder / "probability.zarr", annotations=folder / "annotations.zarr",
+            previous_probability=made.get("probability"), earlier=made.get("evaluation"),
+            evaluation=folder / "evaluation.csv", threshold=0.5, held_out_slices=held_out,
+            iteration=number, threads=1,
+        )  # fmt: skip
+        script("rank_slices").main(
+            probability=folder / "probability.zarr", annotations=folder / "annotations.zarr",
+            worklist=folder / "worklist.tsv", settings={"count": 2, "min_gap": None},
+            held_out_slices=held_out, threads=1,
+        )  # fmt: skip
+        script("export_corrections").main(
+            worklist=folder / "worklist.tsv", image=tmp_path / "raw.zarr",
+            probability=folder / "probability.zarr", corrections=folder / "corrections",
+            threshold=0.5, settings={}, threads=1,
+        )  # fmt: skip
+        for z in read_table(folder / "worklist.tsv")["z"]:
+            target = home / f"{number + 1:02d}" / f"z{z:04d}"
+            target.mkdir(parents=True)
+            for value, name in CLASSES.items():
+                source = folder / "corrections" / target.name / f"{target.name}_{name}.nrrd"
+                _, head = nrrd.read(str(source), index_order="C")
+                mask = (truth[z : z + 1] == int(value)).astype(np.uint8)
+                nrrd.write(str(target / source.name), mask, head, index_order="C")
+        made = {k: folder / f"{k}.{e}" for k, e in (("probability", "zarr"), ("evaluation", "csv"))}
+    assert set(read_table(tmp_path / "iter_00" / "worklist.tsv")["z"]) == {12, 25}
+    table = read_table(made["evaluation"])
+    keys = table[["iteration", "split", "class"]].to_records(index=False).tolist()
+    assert keys == [(i, s, c) for i, s in ((0, "held_out"), (0, "corrected"), (1, "held_out"))
+                    for c in CLASSES.values()]  # fmt: skip
+    table = table.set_index(["iteration", "split", "class"])
+    assert table.loc[(0, "held_out", "fibril"), "dice"] == 1
+    assert table.loc[(0, "corrected", "fibril"), "dice"] < 0.9
+    assert table.loc[(0, "corrected", "fibril"), ["slices", "voxels"]].tolist() == [2, 2 * 64 * 80]
+    first = read_table(tmp_path / "iter_00" / "evaluation.csv")
+    assert first["iteration"].tolist() == [0, 0]
+
+
+def test_bundles_with_corrections_are_never_written_over(tmp_path, predicted, raw):
+    main = types.SimpleNamespace(
+        worklist=tmp_path / "worklist.tsv", image=tmp_path / "raw.zarr",
+        probability=tmp_path / "probability.zarr", corrections=tmp_path / "c" / "index.json",
+        threshold=0.5, settings={},
+    )  # fmt: skip
+    main.worklist.write_text("rank\tz\treason\tfolder\n1\t12\tbad\tz0012\n2\t25\tbad\tz0025\n")
+    script("export_corrections").main(**vars(main))
+    work = tmp_path / "c" / "z0012" / "corrected" / "z0012_cell.nrrd"
+    work.write_text("hours of work")
+    old = (tmp_path / "c" / "z0012" / "z0012_cell.nrrd").stat().st_mtime_ns
+    main.worklist.write_text("rank\tz\treason\tfolder\n1\t12\tbad\tz0012\n2\t7\tbad\tz0007\n")
+    script("export_corrections").main(**vars(main))
+    assert work.read_text() == "hours of work"
+    assert (tmp_path / "c" / "z0012" / "z0012_cell.nrrd").stat().st_mtime_ns == old
+    assert sorted(p.name for p in (tmp_path / "c").iterdir()) == ["index.json", "z0007", "z0012"]
+    assert [row["z"] for row in json.loads(main.corrections.read_text())] == [12, 7]

@@ -11,17 +11,24 @@ log = logging.getLogger(__name__)
 
 def main(
     *, objects, objects_table, truth_objects, truth_table, comparison, matches, threshold,
-    threads, probability=None,
+    threads, probability=None, min_volume_um3=0.0,
 ):  # fmt: skip
-    """``probability`` may be a label volume; it is left out where a dataset enters with objects."""
+    """``probability`` may be a label volume; it is left out where a dataset enters with objects.
+
+    True objects below ``min_volume_um3`` are not looked for: the user has them dropped.
+    """
     found = read_table(objects_table, columns=("object_id", "class"))
     truth = read_table(truth_table, columns=("object_id", "class"))
+    wanted = truth
+    if "volume_um3" in truth:
+        wanted = truth[truth["volume_um3"] >= float(min_volume_um3)]
+        log.info("%d of %d true objects are large enough", len(wanted), len(truth))
     voxels = None
     if probability:
         class_of = dict(zip(truth["object_id"], truth["class"], strict=True))
         voxels = class_voxels(str(probability), truth_objects, class_of, float(threshold))
     overlap = overlaps(objects, truth_objects)
-    matched = add_sizes(match(overlap, found, truth), found, truth)
+    matched = add_sizes(match(overlap, found, wanted), found, wanted)
     scores = score(matched, found, false_objects(overlap, found, truth), voxels)
     write_table(matched, matches)
     write_table(scores, comparison)

@@ -3,7 +3,7 @@
 import logging
 
 from blockface.job import run
-from blockface.provenance import write_manifest
+from blockface.provenance import logs_of, write_manifest
 
 log = logging.getLogger(__name__)
 
@@ -17,8 +17,9 @@ def several(paths) -> list[str]:
 
 def main(
     *, manifest, settings, dataset, iteration, seed, threads, inputs=None, results=None,
-    benchmarks=None,
+    benchmarks=None, logs=None,
 ):  # fmt: skip
+    """``logs`` are folders with the logs of the dataset's rules, read where they tell times."""
     record = write_manifest(
         manifest,
         settings=settings,
@@ -28,6 +29,7 @@ def main(
         inputs=several(inputs),
         results=several(results),
         benchmarks=several(benchmarks),
+        logs=[path for folder in several(logs) for path in logs_of(folder, int(iteration))],
         threads=threads,
     )
     for kind in ("inputs", "results"):

@@ -26,7 +26,8 @@ def run(main: Callable, job) -> None:
     )
     logging.captureWarnings(True)
     named = {**dict(job.input.items()), **dict(job.output.items()), **dict(job.params.items())}
-    named.pop("revision", None)  # only there so that Snakemake sees it change
+    # revision is there for Snakemake to see it change; Parquet lies beside each text table
+    named = {k: v for k, v in named.items() if k != "revision" and not k.endswith("_parquet")}
     started = time.monotonic()
     try:
         main(**named, threads=job.threads)

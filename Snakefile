@@ -1,0 +1,21 @@
+# Blockface: from an SBF-SEM stack to measured objects. What is made is set in config/config.yaml.
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/denoising.smk"
+include: "workflow/rules/segmentation.smk"
+include: "workflow/rules/measurement.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    localrule: True
+    default_target: True
+    input:
+        targets(),

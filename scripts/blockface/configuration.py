@@ -1,0 +1,152 @@
+"""The configuration: checked against its schema, defaults filled in, names that must exist found."""
+
+import difflib
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+
+import jsonschema
+import yaml
+
+from blockface.errors import InputError
+
+
+@cache
+def load_schema(path: str | Path) -> dict:
+    """JSON schema of the configuration."""
+    return yaml.safe_load(Path(path).read_text())
+
+
+def complete(config: dict, schema: dict) -> None:
+    """Check ``config`` against ``schema`` and fill in the defaults, in place.
+
+    Raises
+    ------
+    InputError
+        A key is unknown (with the nearest known one), missing, or of a wrong type or value.
+    """
+    validator = jsonschema.Draft202012Validator(schema)
+    errors = sorted(validator.iter_errors(config), key=lambda e: (len(e.path), str(e.path)))
+    if errors:
+        raise InputError(f"configuration: {describe(errors[0])}")
+    fill(config, schema)
+
+
+def describe(error: jsonschema.ValidationError) -> str:
+    """One line for ``error``: where, what was found, what was expected, what to do."""
+    where = ".".join(str(part) for part in error.absolute_path) or "top level"
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        unknown = next(key for key in error.instance if key not in known)
+        near = difflib.get_close_matches(str(unknown), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}"
+        return f"{where}: unknown key {unknown!r}; {hint}"
+    if error.validator == "required":
+        return f"{where}: {error.message}; add it (docs/configuration.md)"
+    if error.validator == "oneOf":
+        found = [key for key in ("stack", "labels", "objects") if key in error.instance]
+        return (
+            f"{where}: found {' and '.join(found) or 'no entry'}; expected exactly one of stack, "
+            "labels or objects"
+        )
+    expected = error.schema.get("description", "")
+    return f"{where}: {error.message}; expected: {expected} (docs/configuration.md)"
+
+
+def fill(value: dict, schema: dict) -> None:
+    """Set the keys that ``value`` leaves out to the defaults of ``schema``, at every level."""
+    for key, part in schema.get("properties", {}).items():
+        if key not in value and "default" in part:
+            default = part["default"]
+            value[key] = default.copy() if isinstance(default, dict | list) else default
+        if isinstance(value.get(key), dict):
+            fill(value[key], part)
+    others = schema.get("additionalProperties")
+    if isinstance(others, dict) and others.get("properties"):
+        for key, part in value.items():
+            if key not in schema.get("properties", {}):
+                fill(part, others)
+
+
+def check_names(config: dict) -> None:
+    """Refuse names that lead nowhere: denoisers, networks of other datasets, missing files."""
+    for name, dataset in config["datasets"].items():
+        where = f"configuration: datasets.{name}"
+        entry = next(key for key in ("stack", "labels", "objects") if key in dataset)
+        if not Path(dataset[entry]).exists() and ":" not in dataset[entry]:
+            raise InputError(
+                f"{where}.{entry}: {dataset[entry]} not found; expected a file or folder, from "
+                f"the working directory {Path.cwd()}"
+            )
+        denoiser, segmenter = dataset["denoiser"], dataset["segmenter"]
+        if denoiser is not None and denoiser not in config["denoisers"]:
+            known = ", ".join(config["denoisers"]) or "none"
+            raise InputError(
+                f"{where}.denoiser: {denoiser!r} is not among the denoisers ({known}); name one"
+            )
+        if segmenter and dataset["annotations"]:
+            raise InputError(
+                f"{where}: found both annotations and segmenter; expected one: train a network of "
+                "its own, or take another dataset's"
+            )
+        if segmenter and segmenter.split("/")[0] not in config["datasets"]:
+            model = Path("results", segmenter, "segmenter", "model.pt")
+            if not model.is_file():
+                raise InputError(
+                    f"{where}.segmenter: {model} not found, and no dataset is called "
+                    f"{segmenter.split('/')[0]!r}; expected <dataset>/iter_NN"
+                )
+        if dataset["annotations"] and not dataset["classes"]:
+            raise InputError(
+                f"{where}.classes: missing; expected the value and name of each class, such as "
+                "{1: fibril}"
+            )
+        for value in dataset["classes"]:
+            if not str(value).isdigit() or not 1 <= int(value) <= 254:
+                raise InputError(
+                    f"{where}.classes: value {value!r}; expected whole numbers from 1 to 254"
+                )
+
+
+def rounds(folder: str | Path) -> list[int]:
+    """Numbers of the annotation rounds in ``folder``: 00, 01, … without gap.
+
+    Raises
+    ------
+    InputError
+        The folder is missing, has no round, or a number is left out.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder}: annotations folder not found; expected one with the first round in 00"
+        )
+    found = sorted(int(d.name) for d in folder.iterdir() if d.is_dir() and len(d.name) == 2
+                   and d.name.isdigit())  # fmt: skip
+    if found != list(range(len(found))) or not found:
+        raise InputError(
+            f"{folder}: found rounds {', '.join(f'{n:02d}' for n in found) or 'none'}; expected "
+            f"folders 00, 01, … without a gap; make {folder / f'{len(found):02d}'}"
+        )
+    return found
+
+
+def round_files(folder: str | Path, last: int) -> list[str]:
+    """Files of rounds 00 to ``last``, without hidden ones, in a fixed order."""
+    files = []
+    for number in range(last + 1):
+        inside = Path(folder, f"{number:02d}").rglob("*")
+        files += sorted(str(f) for f in inside if f.is_file() and not f.name.startswith("."))
+    return files
+
+
+@cache
+def _digest(path: str, size: int, modified: int) -> str:
+    return sha256(Path(path).read_bytes()).hexdigest()
+
+
+def digests(files: list[str], root: str | Path) -> list[list[str]]:
+    """Name below ``root`` and content digest of each file; dates do not tell, copies keep theirs."""
+    stats = [(f, Path(f).stat()) for f in files]
+    return [[str(Path(f).relative_to(root)), _digest(f, s.st_size, s.st_mtime_ns)]
+            for f, s in stats]  # fmt: skip

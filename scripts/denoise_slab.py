@@ -1,0 +1,49 @@
+"""Denoise one slab of a stack, tile by tile, from zarr to zarr."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from blockface.job import run
+from blockface.predict import Tiling, predict_rows
+from blockface.unet import Hardware, load_model
+from blockface.volume import create_volume, open_volume, resumable, voxel_size
+
+
+def main(*, raw, model, denoised, slab, slabs, threads) -> None:
+    hardware = Hardware.best(threads)
+    source = open_volume(raw)
+    network, task = load_model(model, hardware, kind="denoiser")
+    stack_grey = source.attrs["grey"]
+    low, span = stack_grey["p1"], max(stack_grey["p99"] - stack_grey["p1"], 1)
+    limits = np.iinfo(source.dtype) if source.dtype.kind in "iu" else np.finfo(source.dtype)
+
+    def encode(values):
+        values = values * span + low
+        values = values.round() if source.dtype.kind in "iu" else values
+        return np.clip(values, limits.min, limits.max).astype(source.dtype)
+
+    def make(path):
+        kept = {k: v for k, v in source.attrs.items() if k not in ("axes", "voxel_size_nm")}
+        return create_volume(path, source.shape, source.dtype, voxel_size(source), **kept)
+
+    weights = hashlib.sha256(Path(model).read_bytes()).hexdigest()
+    key = {"model": weights, "grey": stack_grey, "shape": list(source.shape)}
+    with resumable(denoised, key | {"slab": [slab, slabs]}, make) as (target, progress):
+        predict_rows(
+            network,
+            source,
+            target,
+            progress,
+            normalise=lambda grey: ((grey - low) / span).astype(np.float32),
+            encode=encode,
+            finish=lambda output: output,
+            tiling=Tiling(views=task["views"]),
+            hardware=hardware,
+            slab=slab,
+            slabs=slabs,
+        )
+
+
+if __name__ == "__main__":
+    run(main, snakemake)

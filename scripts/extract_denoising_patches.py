@@ -1,0 +1,25 @@
+"""Cut the registered pairs that are to be trained on into patches."""
+
+import logging
+
+import pandas as pd
+from blockface.denoising import cut_pair, grey_range, load_pairs, span_of, split_pairs
+from blockface.job import run
+from blockface.patches import store_patches
+from blockface.tables import write_table
+
+
+def main(*, registered, patches, split_table, settings, threads) -> None:
+    pairs = load_pairs(registered)
+    split = split_pairs(list(pairs), settings["validation_pairs"], settings["test_pairs"])
+    cut = {p: cut_pair(pairs[p], settings["patch_size"]) for p in pairs if split[p] == "train"}
+    low, high = grey_range(list(pairs.values()))
+    stored = [patch for pair in cut.values() for patch in pair]
+    store_patches(patches, stored, grey=[low, high], span=span_of(list(pairs.values())))
+    rows = [{"pair": p, "split": split[p], "patches": len(cut.get(p, []))} for p in pairs]
+    write_table(pd.DataFrame(rows), split_table)
+    logging.info("%d patches of %d pairs; grey %.1f to %.1f", len(stored), len(cut), low, high)
+
+
+if __name__ == "__main__":
+    run(main, snakemake)

@@ -1,0 +1,34 @@
+"""Join what the slabs measured into the tables of objects, contacts, neighbours and classes."""
+
+from pathlib import Path
+
+from blockface import object_tables
+from blockface.tables import read_table, write_table
+from blockface.volume import open_volume, voxel_size
+
+INDEX = ("object_id", "class", "voxels", "z0", "z1", "y0", "y1", "x0", "x1")
+
+
+def main(*, parts, index, objects, objects_table, contacts_table, neighbours_table, summary_table,
+         threads):
+    """Write the four tables from the directories ``parts`` that ``measure_slab`` made."""
+    array = open_volume(objects)
+    where = array.shape, voxel_size(array)
+    folders = [parts] if isinstance(parts, str) else parts
+    tables = {
+        name: [read_table(Path(folder) / f"{name}.parquet") for folder in folders]
+        for name in ("sums", "contacts", "lines", "neighbours")
+    }
+    known = read_table(index, INDEX).sort_values("object_id", ignore_index=True)
+    contacts = object_tables.contact_table(tables["contacts"])
+    rows = object_tables.object_table(tables, known, contacts, *where)
+    write_table(contacts, contacts_table)
+    write_table(object_tables.neighbour_table(tables["neighbours"], rows), neighbours_table)
+    write_table(object_tables.summary_table(rows, known, *where), summary_table)
+    write_table(rows, objects_table)
+
+
+if __name__ == "__main__":
+    from blockface.job import run
+
+    run(main, snakemake)

@@ -1,0 +1,77 @@
+"""Train the denoising network on patches of registered pairs and score it on the others."""
+
+from pathlib import Path
+
+from blockface.augment import Augmentation
+from blockface.denoising import denoise_image, load_pairs, loss, sampler, score_pairs
+from blockface.figures import denoised_pairs
+from blockface.job import run
+from blockface.patches import load_patches
+from blockface.predict import Tiling
+from blockface.tables import read_table, write_table
+from blockface.train import Training, fit
+from blockface.unet import Hardware, Network, save_model
+
+
+def main(
+    *, patches, registered, split_table, model, history, scores, figure, settings, seed, threads
+) -> None:
+    hardware = Hardware.best(threads)
+    grey, attributes, digest = load_patches(patches)
+    low, high = attributes["grey"]
+    network = Network(outputs=1, residual=True, **settings["network"])
+    training = Training(seed=seed, **settings["training"])
+    table = read_table(split_table)
+    split = dict(zip(table["pair"], table["split"], strict=True))
+    pairs = load_pairs(registered)
+    validation = {p: pair for p, pair in pairs.items() if split[p] == "validation"}
+
+    def score(net, chosen, views):
+        def denoise(noisy):
+            return denoise_image(net, noisy, (low, high), Tiling(views=views), hardware)
+
+        return score_pairs(chosen, split, denoise, attributes["span"])
+
+    def validate(net):
+        table = score(net, validation, views=1)
+        psnr = table["psnr_denoised"].mean()
+        return {
+            "score": psnr,
+            "validation_psnr": psnr,
+            "validation_ssim": table["ssim_denoised"].mean(),
+        }
+
+    trained, log = fit(
+        network,
+        training,
+        sample=sampler(
+            (grey - low) / (high - low), training, Augmentation(**settings["augmentation"]), hardware
+        ),
+        loss=loss,
+        validate=validate,
+        checkpoint=Path(f"{model}.checkpoint"),
+        made_from={"settings": settings, "seed": seed, "patches": digest},
+        hardware=hardware,
+    )
+    write_table(log, history)
+    final = score(trained, pairs, views=settings["views"])
+    write_table(final, scores)
+    denoised_pairs(
+        {
+            p: (
+                pairs[p][0],
+                denoise_image(trained, pairs[p][0], (low, high), Tiling(), hardware),
+                pairs[p][1],
+            )
+            for p in final["pair"]
+        },
+        final,
+        figure,
+    )
+    task = {"kind": "denoiser", "views": settings["views"], "grey": [low, high]}
+    save_model(model, trained, task)
+    Path(f"{model}.checkpoint").unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    run(main, snakemake)

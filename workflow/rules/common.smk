@@ -1,0 +1,171 @@
+"""What the rules share: the checked configuration, and which files a dataset has."""
+
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+
+from blockface import configuration as conf
+from blockface.errors import InputError
+from blockface.pairs import read_pairs
+from snakemake.exceptions import WorkflowError
+
+
+wildcard_constraints:
+    dataset=r"[^/]+",
+    denoiser=r"[^/]+",
+    iteration=r"\d{2}",
+    slab=r"\d+",
+    slabs=r"\d+",
+
+
+def told(function, *arguments):
+    """What ``function`` returns; a mistake of the user ends the run with its one line."""
+    try:
+        return function(*arguments)
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
+
+
+told(
+    conf.complete,
+    config,
+    conf.load_schema(str(Path(workflow.basedir, "workflow/schemas/config.schema.yaml"))),
+)
+told(conf.check_names, config)
+PAIRS = {name: told(read_pairs, d["pairs"]) for name, d in config["denoisers"].items()}
+ROUNDS = {
+    name: told(conf.rounds, d["annotations"])
+    for name, d in config["datasets"].items()
+    if d["annotations"]
+}
+
+
+def of(wildcards):
+    """Configuration of the dataset."""
+    return config["datasets"][wildcards.dataset]
+
+
+def setting(*keys):
+    """Params function: the named settings of the dataset (one key: its value; more: a dict)."""
+
+    def find(wildcards):
+        dataset = of(wildcards)
+        return dataset[keys[0]] if len(keys) == 1 else {key: dataset[key] for key in keys}
+
+    return find
+
+
+def denoiser_settings(*keys):
+    """Params function: the named settings of the denoiser."""
+    return lambda wildcards: {key: config["denoisers"][wildcards.denoiser][key] for key in keys}
+
+
+def iteration_of(name):
+    """Iteration to make of a dataset: the one asked for, else the newest that has a round."""
+    if name not in ROUNDS:
+        return 0
+    newest, asked = ROUNDS[name][-1], config["iteration"]
+    if asked is not None and asked > newest:
+        folder = Path(config["datasets"][name]["annotations"], f"{asked:02d}")
+        raise WorkflowError(
+            f"iteration {asked} of {name}: {folder} not found, the newest round is "
+            f"{newest:02d}; put the annotations there first"
+        )
+    return newest if asked is None else asked
+
+
+def segmented(name):
+    """Whether a dataset goes on beyond its denoised stack."""
+    dataset = config["datasets"][name]
+    return "stack" not in dataset or dataset["annotations"] or dataset["segmenter"]
+
+
+def targets():
+    """Files that a plain run makes: a report per dataset, or its stack if that is all it asks."""
+    files, used = [], {d["denoiser"] for d in config["datasets"].values()}
+    for name, dataset in config["datasets"].items():
+        folder = f"results/{name}/iter_{iteration_of(name):02d}"
+        if segmented(name):
+            files.append(f"{folder}/report.html")
+        else:
+            kind = "denoised" if dataset["denoiser"] else "raw"
+            files.append(f"results/{name}/stack/{kind}.zarr")
+        if name in ROUNDS:
+            files += [f"{folder}/worklist.tsv", f"{folder}/corrections/places.json"]
+    files += [f"results/denoisers/{d}/model.pt" for d in config["denoisers"] if d not in used]
+    return files
+
+
+def entering(*kinds):
+    """Pattern of the datasets that enter with one of ``kinds``: stack, labels or objects."""
+    names = [name for name, d in config["datasets"].items() if any(kind in d for kind in kinds)]
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def entry_file(kind):
+    """Input function: the file or folder a dataset enters with, without a path inside HDF5."""
+    return lambda wildcards: of(wildcards)[kind].split(":/")[0]
+
+
+def pair_images(wildcards):
+    """Image files of a denoiser's pairs."""
+    return PAIRS[wildcards.denoiser][["noisy", "clean"]].to_numpy().ravel().tolist()
+
+
+def image_of(wildcards):
+    """Stack that is segmented: denoised if the dataset names a denoiser."""
+    kind = "denoised" if of(wildcards)["denoiser"] else "raw"
+    return f"results/{wildcards.dataset}/stack/{kind}.zarr"
+
+
+def annotation_files(wildcards):
+    """Files of the annotation rounds up to this iteration."""
+    return conf.round_files(of(wildcards)["annotations"], int(wildcards.iteration))
+
+
+def annotation_digests(wildcards):
+    """Content of these files, so that a copy with an old date is noticed."""
+    return conf.digests(annotation_files(wildcards), of(wildcards)["annotations"])
+
+
+def earlier(name):
+    """Input function: a file of the iteration before as it lies on disk; none for the first."""
+
+    def find(wildcards):
+        number = int(wildcards.iteration) - 1
+        path = f"results/{wildcards.dataset}/iter_{number:02d}/{name}"
+        return ancient(before_update(path)) if number >= 0 and Path(path).exists() else []
+
+    return find
+
+
+def segmenter_of(wildcards):
+    """Network that predicts: the iteration's own, or another dataset's as it lies on disk."""
+    other = of(wildcards)["segmenter"]
+    if not other:
+        return f"results/{wildcards.dataset}/iter_{wildcards.iteration}/segmenter/model.pt"
+    path = f"results/{other}/segmenter/model.pt"
+    return ancient(before_update(path)) if Path(path).exists() else path
+
+
+def separable(wildcards):
+    """Input function: what is separated, as ``probability`` or ``labels``."""
+    folder = f"results/{wildcards.dataset}/iter_{wildcards.iteration}"
+    kind = "probability" if "stack" in of(wildcards) else "labels"
+    return {kind: f"{folder}/{kind}.zarr"}
+
+
+def slabs_of(pattern):
+    """Input function: the slabs that make up a volume or table."""
+
+    def find(wildcards):
+        return expand(
+            pattern,
+            slab=range(config["slabs"]),
+            slabs=config["slabs"],
+            **dict(wildcards.items()),
+        )
+
+    return find

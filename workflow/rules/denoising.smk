@@ -1,0 +1,148 @@
+"""From pairs of short- and long-dwell images to a denoising network, and from stack to denoised."""
+
+
+rule register_pairs:
+    input:
+        pairs=lambda wildcards: config["denoisers"][wildcards.denoiser]["pairs"],
+        images=pair_images,
+    output:
+        table="results/denoisers/{denoiser}/registration.tsv",
+        table_parquet="results/denoisers/{denoiser}/registration.parquet",
+        figure="results/denoisers/{denoiser}/registration.png",
+        registered=directory("results/denoisers/{denoiser}/pairs"),
+    log:
+        "logs/denoisers/{denoiser}/register_pairs.log",
+    benchmark:
+        "logs/denoisers/{denoiser}/register_pairs.benchmark.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 2
+    priority: 50
+    resources:
+        mem_mb=4000,
+        runtime="1h",
+    params:
+        settings=denoiser_settings("max_shift_fraction", "min_correlation", "max_residual_px"),
+        revision=1,
+    script:
+        "../../scripts/register_pairs.py"
+
+
+rule extract_denoising_patches:
+    input:
+        registered="results/denoisers/{denoiser}/pairs",
+    output:
+        patches=directory("results/denoisers/{denoiser}/patches.zarr"),
+        split_table="results/denoisers/{denoiser}/split.tsv",
+        split_parquet="results/denoisers/{denoiser}/split.parquet",
+    log:
+        "logs/denoisers/{denoiser}/extract_denoising_patches.log",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime="30m",
+    params:
+        settings=denoiser_settings("validation_pairs", "test_pairs", "patch_size"),
+        revision=1,
+    script:
+        "../../scripts/extract_denoising_patches.py"
+
+
+rule train_denoiser:
+    input:
+        patches="results/denoisers/{denoiser}/patches.zarr",
+        registered="results/denoisers/{denoiser}/pairs",
+        split_table="results/denoisers/{denoiser}/split.tsv",
+    output:
+        model="results/denoisers/{denoiser}/model.pt",
+        history="results/denoisers/{denoiser}/history.tsv",
+        history_parquet="results/denoisers/{denoiser}/history.parquet",
+        scores="results/denoisers/{denoiser}/scores.csv",
+        scores_parquet="results/denoisers/{denoiser}/scores.parquet",
+        figure="results/denoisers/{denoiser}/denoised_pairs.png",
+    log:
+        "logs/denoisers/{denoiser}/train_denoiser.log",
+    benchmark:
+        "logs/denoisers/{denoiser}/train_denoiser.benchmark.tsv"
+    retries: 1
+    conda:
+        "../../envs/gpu.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime="8h",
+    params:
+        settings=denoiser_settings("network", "training", "augmentation", "views"),
+        seed=config["seed"],
+        revision=1,
+    script:
+        "../../scripts/train_denoiser.py"
+
+
+rule import_stack:
+    input:
+        stack=entry_file("stack"),
+    output:
+        raw=directory("results/{dataset}/stack/raw.zarr"),
+    log:
+        "logs/{dataset}/import_stack.log",
+    benchmark:
+        "logs/{dataset}/import_stack.benchmark.tsv"
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 2
+    priority: 50
+    resources:
+        mem_mb=4000,
+        runtime="12h",
+    params:
+        stack=setting("stack"),
+        voxel_size_nm=setting("voxel_size_nm"),
+        dataset=lambda wildcards: wildcards.dataset,
+        revision=1,
+    script:
+        "../../scripts/import_stack.py"
+
+
+rule denoise_slab:
+    input:
+        raw="results/{dataset}/stack/raw.zarr",
+        model=lambda wildcards: f"results/denoisers/{of(wildcards)['denoiser']}/model.pt",
+    output:
+        denoised=temp(directory("results/{dataset}/stack/denoised.slabs/{slab}-of-{slabs}.zarr")),
+    log:
+        "logs/{dataset}/denoise_slab/{slab}-of-{slabs}.log",
+    benchmark:
+        "logs/{dataset}/denoise_slab/{slab}-of-{slabs}.benchmark.tsv"
+    retries: 1
+    conda:
+        "../../envs/gpu.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime="12h",
+    params:
+        slab=lambda wildcards: int(wildcards.slab),
+        slabs=lambda wildcards: int(wildcards.slabs),
+        revision=1,
+    script:
+        "../../scripts/denoise_slab.py"
+
+
+rule denoise:
+    localrule: True
+    input:
+        slabs=slabs_of("results/{{dataset}}/stack/denoised.slabs/{slab}-of-{slabs}.zarr"),
+    output:
+        volume=directory("results/{dataset}/stack/denoised.zarr"),
+    log:
+        "logs/{dataset}/denoise.log",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    script:
+        "../../scripts/join_slabs.py"

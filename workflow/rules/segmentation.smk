@@ -1,0 +1,207 @@
+"""From annotations to class probabilities, and to the places worth correcting."""
+
+
+rule import_annotations:
+    input:
+        files=ancient(annotation_files),
+        raw="results/{dataset}/stack/raw.zarr",
+    output:
+        annotations=directory("results/{dataset}/iter_{iteration}/annotations.zarr"),
+        rounds=directory("results/{dataset}/iter_{iteration}/annotation_rounds.zarr"),
+        table="results/{dataset}/iter_{iteration}/annotations.tsv",
+        table_parquet="results/{dataset}/iter_{iteration}/annotations.parquet",
+    log:
+        "logs/{dataset}/iter_{iteration}/import_annotations.log",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    priority: 50
+    resources:
+        mem_mb=8000,
+        runtime="1h",
+    params:
+        folder=setting("annotations"),
+        iteration=lambda wildcards: int(wildcards.iteration),
+        classes=setting("classes"),
+        held_out_slices=setting("held_out_slices"),
+        digests=annotation_digests,
+        revision=1,
+    script:
+        "../../scripts/import_annotations.py"
+
+
+rule extract_segmentation_patches:
+    input:
+        image=image_of,
+        annotations="results/{dataset}/iter_{iteration}/annotations.zarr",
+        annotations_table="results/{dataset}/iter_{iteration}/annotations.tsv",
+    output:
+        patches=directory("results/{dataset}/iter_{iteration}/patches.zarr"),
+        table="results/{dataset}/iter_{iteration}/patches.tsv",
+        table_parquet="results/{dataset}/iter_{iteration}/patches.parquet",
+    log:
+        "logs/{dataset}/iter_{iteration}/extract_segmentation_patches.log",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime="1h",
+    params:
+        settings=setting("patches"),
+        classes=setting("classes"),
+        held_out_slices=setting("held_out_slices"),
+        seed=config["seed"],
+        revision=1,
+    script:
+        "../../scripts/extract_segmentation_patches.py"
+
+
+rule train_segmenter:
+    input:
+        patches="results/{dataset}/iter_{iteration}/patches.zarr",
+    output:
+        model="results/{dataset}/iter_{iteration}/segmenter/model.pt",
+        history="results/{dataset}/iter_{iteration}/segmenter/history.tsv",
+        history_parquet="results/{dataset}/iter_{iteration}/segmenter/history.parquet",
+    log:
+        "logs/{dataset}/iter_{iteration}/train_segmenter.log",
+    benchmark:
+        "logs/{dataset}/iter_{iteration}/train_segmenter.benchmark.tsv"
+    retries: 1
+    conda:
+        "../../envs/gpu.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime="12h",
+    params:
+        settings=setting("network", "training", "augmentation", "views"),
+        seed=config["seed"],
+        revision=1,
+    script:
+        "../../scripts/train_segmenter.py"
+
+
+rule predict_slab:
+    input:
+        image=image_of,
+        model=segmenter_of,
+    output:
+        probability=temp(
+            directory(
+                "results/{dataset}/iter_{iteration}/probability.slabs/{slab}-of-{slabs}.zarr"
+            )
+        ),
+    log:
+        "logs/{dataset}/iter_{iteration}/predict_slab/{slab}-of-{slabs}.log",
+    benchmark:
+        "logs/{dataset}/iter_{iteration}/predict_slab/{slab}-of-{slabs}.benchmark.tsv"
+    retries: 1
+    conda:
+        "../../envs/gpu.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=8000,
+        runtime="12h",
+    params:
+        classes=setting("classes"),
+        slab=lambda wildcards: int(wildcards.slab),
+        slabs=lambda wildcards: int(wildcards.slabs),
+        revision=1,
+    script:
+        "../../scripts/predict_slab.py"
+
+
+rule predict:
+    localrule: True
+    input:
+        slabs=slabs_of(
+            "results/{{dataset}}/iter_{{iteration}}/probability.slabs/{slab}-of-{slabs}.zarr"
+        ),
+    output:
+        volume=directory("results/{dataset}/iter_{iteration}/probability.zarr"),
+    log:
+        "logs/{dataset}/iter_{iteration}/predict.log",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    script:
+        "../../scripts/join_slabs.py"
+
+
+rule evaluate:
+    input:
+        probability="results/{dataset}/iter_{iteration}/probability.zarr",
+        annotations="results/{dataset}/iter_{iteration}/annotations.zarr",
+        rounds="results/{dataset}/iter_{iteration}/annotation_rounds.zarr",
+        previous_probability=earlier("probability.zarr"),
+        earlier=earlier("evaluation.csv"),
+    output:
+        evaluation="results/{dataset}/iter_{iteration}/evaluation.csv",
+        evaluation_parquet="results/{dataset}/iter_{iteration}/evaluation.parquet",
+    log:
+        "logs/{dataset}/iter_{iteration}/evaluate.log",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime="2h",
+    params:
+        threshold=setting("threshold"),
+        held_out_slices=setting("held_out_slices"),
+        iteration=lambda wildcards: int(wildcards.iteration),
+        revision=1,
+    script:
+        "../../scripts/evaluate.py"
+
+
+rule rank_slices:
+    input:
+        probability="results/{dataset}/iter_{iteration}/probability.zarr",
+        annotations="results/{dataset}/iter_{iteration}/annotations.zarr",
+    output:
+        worklist="results/{dataset}/iter_{iteration}/worklist.tsv",
+        worklist_parquet="results/{dataset}/iter_{iteration}/worklist.parquet",
+    log:
+        "logs/{dataset}/iter_{iteration}/rank_slices.log",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime="4h",
+    params:
+        settings=setting("corrections"),
+        held_out_slices=setting("held_out_slices"),
+        threshold=setting("threshold"),
+        revision=1,
+    script:
+        "../../scripts/rank_slices.py"
+
+
+rule export_corrections:
+    input:
+        worklist="results/{dataset}/iter_{iteration}/worklist.tsv",
+        image=image_of,
+        probability="results/{dataset}/iter_{iteration}/probability.zarr",
+    output:
+        # an index, not the folder: what people saved in it must not be deleted by a rerun
+        corrections="results/{dataset}/iter_{iteration}/corrections/places.json",
+    log:
+        "logs/{dataset}/iter_{iteration}/export_corrections.log",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=8000,
+        runtime="1h",
+    params:
+        threshold=setting("threshold"),
+        settings=setting("corrections"),
+        revision=1,
+    script:
+        "../../scripts/export_corrections.py"

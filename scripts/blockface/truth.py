@@ -149,8 +149,8 @@ def add_sizes(matches: pd.DataFrame, found: pd.DataFrame, truth: pd.DataFrame) -
     """
     sizes = [name for name in SIZES if name in found and name in truth]
     ours = found[["object_id", *sizes]]
-    cut = truth[["cut"]] if "cut" in truth else pd.DataFrame({"cut": np.zeros(len(truth), int)})
-    theirs = truth[sizes].add_suffix("_true").assign(true_id=truth["object_id"], cut=cut["cut"])
+    cut = truth["cut"] if "cut" in truth else 0
+    theirs = truth[sizes].add_suffix("_true").assign(true_id=truth["object_id"], cut=cut)
     return matches.merge(ours, "left", on="object_id").merge(theirs, "left", on="true_id")
 
 

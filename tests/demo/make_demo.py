@@ -21,7 +21,6 @@ sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / 
 
 from blockface.tables import write_table  # noqa: E402
 from blockface.volume import create_volume, slab_rows  # noqa: E402
-
 from demo.hand import paint  # noqa: E402
 from demo.imaging import Setting, photograph, probe, take_pair  # noqa: E402
 from demo.phantom import VOXEL_NM, make_phantom  # noqa: E402

@@ -9,14 +9,15 @@ import pandas as pd
 import pytest
 import tifffile
 import zarr
+from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.optimize import minimize
+
 from demo.annotate import main as annotate
 from demo.hand import paint
 from demo.imaging import expose, scan_pattern
 from demo.make_demo import main as make_demo
 from demo.phantom import VOXEL_NM, make_phantom
 from demo.scene import Scene
-from scipy.ndimage import gaussian_filter, map_coordinates
-from scipy.optimize import minimize
 
 SHAPE = ("16", "192", "224")
 
@@ -47,9 +48,9 @@ def test_same_seed_same_bytes(demo, tmp_path):
     assert digests(make(tmp_path)) == digests(demo)
 
 
-def test_another_seed_another_stack(demo, tmp_path):
-    first = "demo/stack/slice_0000.tif"
-    assert digests(make(tmp_path, seed="4"))[first] != digests(demo)[first]
+def test_another_seed_another_stack():
+    one, other = (Scene(make_phantom((2, 64, 64), seed))(0)[0] for seed in (3, 4))
+    assert (one != other).mean() > 0.9
 
 
 def test_volumes_of_fibrils_are_length_times_area(truth):

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+
 from blockface.errors import InputError
 from blockface.tables import read_table, write_table
 from blockface.truth import class_voxels, count_runs, false_objects, match, overlaps
@@ -131,6 +132,20 @@ def test_main_scores_a_perfect_result_one(tmp_path):
     assert scores["length_spread"] == pytest.approx(1)
     matches = read_table(tmp_path / "truth_matches.csv")
     assert (matches["iou"] == 1).all()
+
+
+def test_true_objects_that_are_dropped_for_their_size_are_not_missed(tmp_path):
+    truth = store(tmp_path / "t.zarr", bars((7, 20, 21), (8, 0, 10)))
+    found = store(tmp_path / "o.zarr", bars((1, 0, 10)))
+    write_table(table(7, 8, volume_um3=[0.0004, 0.004]), tmp_path / "t.csv")
+    write_table(table(1, volume_um3=[0.004]), tmp_path / "o.csv")
+    main(objects=found, objects_table=str(tmp_path / "o.csv"), truth_objects=truth,
+         truth_table=str(tmp_path / "t.csv"), comparison=str(tmp_path / "truth.csv"),
+         matches=str(tmp_path / "m.csv"), threshold=0.5, threads=1,
+         min_volume_um3=0.001)  # fmt: skip
+    scores = read_table(tmp_path / "truth.csv").set_index("measure")["value"]
+    assert (scores["objects_true"], scores["objects_missed"]) == (1, 0)
+    assert scores["volume_bias"] == 0
 
 
 def test_a_truth_of_another_stack_is_refused(tmp_path):

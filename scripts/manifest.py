@@ -3,7 +3,7 @@
 import logging
 
 from blockface.job import run
-from blockface.provenance import logs_of, write_manifest
+from blockface.provenance import records_of, write_manifest
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,8 @@ def main(
     *, manifest, settings, dataset, iteration, seed, threads, inputs=None, results=None,
     benchmarks=None, logs=None,
 ):  # fmt: skip
-    """``logs`` are folders with the logs of the dataset's rules, read where they tell times."""
+    """``logs`` are folders with logs and benchmark files, ``benchmarks`` single files."""
+    in_folders = [p for folder in several(logs) for p in records_of(folder, int(iteration))]
     record = write_manifest(
         manifest,
         settings=settings,
@@ -28,8 +29,7 @@ def main(
         seed=seed,
         inputs=several(inputs),
         results=several(results),
-        benchmarks=several(benchmarks),
-        logs=[path for folder in several(logs) for path in logs_of(folder, int(iteration))],
+        records=[*several(benchmarks), *in_folders],
         threads=threads,
     )
     for kind in ("inputs", "results"):

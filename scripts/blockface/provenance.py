@@ -141,26 +141,26 @@ def gpu() -> str | None:
     return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
 
 
-def times(benchmarks: Iterable[str | Path]) -> dict:
-    """Seconds and memory of every rule, from Snakemake's benchmark files, and start and end.
+def times(records: Iterable[str | Path]) -> dict:
+    """Seconds and memory of every rule and when the work began and ended.
 
-    A file is named after its rule, with a slab's number behind it; the slabs of a rule are added
-    up (``seconds``) and their largest memory is kept (``max_memory_mb``). Files that are not there
-    or not finished are passed over.
+    ``records`` are Snakemake's benchmark files, ``<rule>[.benchmark].tsv``, and logs that end in
+    "done in … s", ``<rule>.log``; a log counts where its job has no benchmark file. Slabs,
+    ``<rule>/<slab>-of-<slabs>`` or ``<rule>_<slab>``, are added up (``seconds``) and their largest
+    memory is kept (``max_memory_mb``). Files not there or not finished are passed over.
     """
+    jobs = {}
+    for path in sorted(map(Path, records), key=lambda p: (p.suffix == ".tsv", p)):
+        told = spent(path) if path.is_file() else None
+        if told is not None:
+            jobs[re.sub(r"(\.benchmark)?\.(tsv|log)$", "", str(path))] = (path, *told)
     rules, starts, ends = {}, [], []
-    for path in sorted(map(Path, benchmarks)):
-        if not path.is_file() or path.stat().st_size == 0:
-            continue
-        table = pd.read_csv(path, sep="\t", na_values=["-"])
-        rule = re.sub(r"([_.-]?\d+)+$", "", path.stem) or path.stem
-        record = rules.setdefault(rule, {"jobs": 0, "seconds": 0.0, "max_memory_mb": None})
-        seconds = float(table["s"].sum())
+    for job, (path, seconds, memory) in sorted(jobs.items()):
+        record = rules.setdefault(rule_of(job), {"jobs": 0, "seconds": 0.0, "max_memory_mb": None})
         record["jobs"] += 1
         record["seconds"] = round(record["seconds"] + seconds, 3)
-        memory = table["max_rss"].max() if "max_rss" in table else float("nan")
-        if memory == memory:
-            record["max_memory_mb"] = max(record["max_memory_mb"] or 0.0, round(float(memory), 1))
+        if memory is not None:
+            record["max_memory_mb"] = max(record["max_memory_mb"] or 0.0, memory)
         ends.append(path.stat().st_mtime)
         starts.append(ends[-1] - seconds)
 
@@ -175,6 +175,36 @@ def times(benchmarks: Iterable[str | Path]) -> dict:
     }
 
 
+def rule_of(job: str) -> str:
+    """Name of the rule whose ``job`` (path without endings) this is."""
+    name = Path(job).name
+    if re.fullmatch(r"\d+-of-\d+", name):
+        return Path(job).parent.name
+    return re.sub(r"([_.-]?\d+)+$", "", name) or name
+
+
+def spent(path: Path) -> tuple[float, float | None] | None:
+    """Seconds and memory (MB, or None) that a benchmark file or a log tells; None for nothing."""
+    if path.suffix != ".tsv":
+        done = re.findall(r"done in ([\d.]+) s$", path.read_text(errors="replace"), re.M)
+        return (float(done[-1]), None) if done else None
+    if path.stat().st_size == 0:
+        return None
+    table = pd.read_csv(path, sep="\t", na_values=["-"])
+    memory = table["max_rss"].max() if "max_rss" in table else float("nan")
+    return float(table["s"].sum()), None if memory != memory else round(float(memory), 1)
+
+
+def records_of(folder: str | Path, iteration: int) -> list[Path]:
+    """Logs and benchmark files in a dataset's log ``folder`` but those of another iteration."""
+    found = []
+    for path in sorted(f for f in Path(folder).rglob("*") if f.suffix in (".log", ".tsv")):
+        others = [p for p in path.relative_to(folder).parts[:-1] if re.fullmatch(r"iter_\d+", p)]
+        if all(int(p[5:]) == iteration for p in others):
+            found.append(path)
+    return found
+
+
 def plain(value):
     """``value`` with every key a string and nothing that JSON does not know."""
     if isinstance(value, dict):
@@ -186,9 +216,13 @@ def plain(value):
 
 def write_manifest(
     path: str | Path, *, settings: dict, dataset: str, iteration: int, seed: int,
-    inputs: Iterable[str], results: Iterable[str], benchmarks: Iterable[str], threads: int = 1,
+    inputs: Iterable[str], results: Iterable[str], records: Iterable[str | Path] = (),
+    threads: int = 1,
 ) -> dict:  # fmt: skip
-    """The manifest, also written to ``path`` as JSON with sorted keys, whole or not at all."""
+    """The manifest, also written to ``path`` as JSON with sorted keys, whole or not at all.
+
+    ``inputs`` and ``results`` are digested; ``records`` tell the times, see `times`.
+    """
     path = Path(path)
     manifest = {
         "dataset": dataset,
@@ -200,7 +234,7 @@ def write_manifest(
         "inputs": [digest(p, threads) for p in sorted(map(str, inputs))],
         "results": [digest(p, threads) for p in sorted(map(str, results))],
         "platform": machine(),
-        "times": times(benchmarks),
+        "times": times(records),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")

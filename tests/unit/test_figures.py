@@ -1,10 +1,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+
 from blockface import figures, pictures, sampling
 from blockface.page import cell
 from blockface.volume import create_volume
-from PIL import Image
 
 CLASSES = {1: "fibril", 2: "cell"}
 

@@ -2,8 +2,9 @@ import json
 import os
 import subprocess
 
-import manifest
 import pytest
+
+import manifest
 from blockface import provenance
 from blockface.errors import InputError
 
@@ -17,7 +18,6 @@ def make(folder, path):
         seed=3,
         inputs=[folder],
         results=[folder / "a.csv"],
-        benchmarks=[],
     )
 
 
@@ -116,6 +116,24 @@ def test_times_add_up_slabs(tmp_path):
         "train_segmenter": {"jobs": 1, "seconds": 0.1, "max_memory_mb": None},
     }
     assert found["started"] <= found["finished"] <= found["written"]
+
+
+def test_times_from_the_logs_of_this_iteration(tmp_path):
+    line = "2025-01-01 00:00:00,000 INFO done in {} s\n"
+    for name, seconds in (("import_stack", 1.5), ("iter_00/evaluate", 7), ("iter_01/evaluate", 2),
+                          ("iter_01/predict_slab/0-of-2", 9),
+                          ("iter_01/predict_slab/1-of-2", 3)):  # fmt: skip
+        path = tmp_path / f"{name}.log"
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text("begun\n" + line.format(seconds))
+    (tmp_path / "iter_01" / "report.log").write_text("not done\n")
+    benchmark = tmp_path / "iter_01" / "predict_slab" / "0-of-2.benchmark.tsv"
+    benchmark.write_text("s\tmax_rss\n10\t55\n")
+    found = provenance.times(provenance.records_of(tmp_path, 1))["rules"]
+    assert {rule: tuple(r.values()) for rule, r in found.items()} == {
+        "import_stack": (1, 1.5, None), "evaluate": (1, 2.0, None), "predict_slab": (2, 13.0, 55),
+    }  # fmt: skip
+    assert provenance.records_of(tmp_path / "none", 1) == []
 
 
 def test_script(folder, tmp_path):

@@ -6,11 +6,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
+from scipy import ndimage
+
 import report
 from blockface.tables import write_table
 from blockface.volume import create_volume
-from PIL import Image
-from scipy import ndimage
 
 SHAPE = (24, 220, 260)
 VOXEL = (50.0, 10.0, 10.0)

@@ -9,6 +9,7 @@ import numpy as np
 from blockface.errors import InputError
 from blockface.formats.tiff import open_tiff
 from blockface.grids import Placement, place
+from blockface.nrrd_data import release
 from blockface.rounds import (
     BOX,
     REGIONS,
@@ -69,6 +70,7 @@ class AnnotationFile:
         out = np.zeros(values.shape, np.uint8)
         for value, meant in self.meaning.items():
             out[values == value] = meant
+        release(self._view)
         return out
 
     def close(self) -> None:
@@ -201,6 +203,7 @@ def _census(view) -> tuple[dict[int, int], np.ndarray]:
             values, n = np.unique(block, return_counts=True)
         for value, count in zip(values, n, strict=True):
             counts[int(value)] = counts.get(int(value), 0) + int(count)
+        release(view)
         if len(counts) > 2**16:
             break
     return counts, painted

@@ -1,6 +1,7 @@
 """The voxels behind an NRRD header: mapped if raw, unpacked piece by piece if gzip."""
 
 import logging
+import mmap
 import os
 import tempfile
 import zlib
@@ -95,3 +96,13 @@ def _pieces(file, path, expected: int):
             f"{path}: truncated: the packed data have no end, though all {expected} bytes of "
             "voxels are there; export or copy it again"
         )
+
+
+def release(array) -> None:
+    """Give back the memory of a mapped ``array`` (or a view of one); it can still be read."""
+    while isinstance(array, np.ndarray):
+        mapped = getattr(array, "_mmap", None)
+        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)
+            return
+        array = array.base

@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from blockface.scores import Scores, confusion, to_labels
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+
+from blockface.scores import Scores, confusion, to_labels
 
 LABELS = arrays(np.uint8, (2, 3, 4), elements=st.sampled_from([0, 1, 2, 255]))
 

@@ -5,12 +5,13 @@ import zlib
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from blockface import nrrd_data
 from blockface.errors import InputError
 from blockface.grids import Grid, place
 from blockface.seg3d import read_mask, write_nrrd
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 VOXEL = (50.0, 10.0, 12.0)
 SHAPE = (5, 6, 7)

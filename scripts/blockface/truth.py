@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from blockface.errors import InputError
-from blockface.objects import Classes
+from blockface.foreground import Classes
 from blockface.volume import open_volume, slab_rows
 
 log = logging.getLogger(__name__)
@@ -149,7 +149,7 @@ def add_sizes(matches: pd.DataFrame, found: pd.DataFrame, truth: pd.DataFrame) -
     """
     sizes = [name for name in SIZES if name in found and name in truth]
     ours = found[["object_id", *sizes]]
-    cut = truth["cut"] if "cut" in truth else 0
+    cut = truth.get("cut", 0)
     theirs = truth[sizes].add_suffix("_true").assign(true_id=truth["object_id"], cut=cut)
     return matches.merge(ours, "left", on="object_id").merge(theirs, "left", on="true_id")
 

@@ -59,8 +59,9 @@ def main(*, pairs, table, figure, registered, settings, threads):
 def describe(number, noisy, clean, image, pixel_nm, result) -> dict:
     """Row of the table of registrations."""
     moved = {}
-    for name in ("shift", "drift", "stretch"):
-        moved[f"{name}_y_px"], moved[f"{name}_x_px"] = getattr(result, name)
+    named = {"shift": result.shift, "drift": result.change, "stretch": result.stretch}
+    for name, value in named.items():
+        moved[f"{name}_y_px"], moved[f"{name}_x_px"] = value
     height, width = image.shape if result.pair is None else result.pair.shape[1:]
     return {
         "pair": number, "noisy": noisy, "clean": clean, **moved,

@@ -25,7 +25,7 @@ GRID_PIXELS = 2**21  # at most this many pixels of the noisy image are compared
 BACKGROUND = 16.0  # smoothing (pixels) of what counts as shading
 KNOT_LINES = 40  # lines between the knots of the drift
 KNOT_COLUMNS = 80  # columns between the knots of the stretch
-BEND = 0.5  # px, typical change of slope from knot to knot that the penalty allows
+BEND = 0.25  # px, typical change of slope from knot to knot that the penalty allows
 COARSE_SIDE = 512  # largest side (pixels) of the images of the first, whole-frame search
 MARGIN = 2  # pixels at the rim of the clean image that are not compared
 
@@ -135,6 +135,7 @@ class Grid:
     """The images at one scale: the noisy on a grid of its pixels, the clean as a spline."""
 
     def __init__(self, noisy: np.ndarray, clean: np.ndarray, smooth: float, step: int):
+        """Images smoothed by ``smooth`` px; every ``step``-th pixel of the noisy one is used."""
         step = max(step, int(np.ceil(np.sqrt(noisy.size / GRID_PIXELS))))
         self.smooth = smooth
         self.part = tuple(slice(step // 2, n, step) for n in noisy.shape)

@@ -6,10 +6,10 @@ FEI and Thermo Fisher microscopes the information bar and the frame line are cut
 
 from pathlib import Path
 
-import imageio.v3 as imageio
 import numpy as np
 import pandas as pd
 import tifffile
+from skimage.io import imread
 
 from blockface.errors import InputError
 from blockface.tables import read_table
@@ -17,7 +17,7 @@ from blockface.tables import read_table
 TIFF = (".tif", ".tiff")
 OTHER = (".png",)
 NM_PER_UNIT = {2: 25.4e6, 3: 1e7}  # resolution unit of a TIFF: inch, centimetre
-NM_PER_NAME = {"nm": 1, "nanometer": 1, "um": 1e3, "µm": 1e3, "\\u00b5m": 1e3, "micron": 1e3}
+NM_PER_NAME = {"nm": 1, "um": 1e3, "µm": 1e3, "\\u00b5m": 1e3, "micron": 1e3, "mm": 1e6}
 LARGEST_PIXEL_NM = 1e4  # coarser than this a resolution is that of a print, not of a specimen
 
 
@@ -81,7 +81,7 @@ def read_image(path: str | Path) -> tuple[np.ndarray, float | None]:
         if path.suffix.lower() in TIFF:
             image, pixel, size = read_tiff(path)
         else:
-            image, pixel, size = imageio.imread(path), None, None
+            image, pixel, size = imread(path), None, None
     except InputError:
         raise
     except MemoryError:
@@ -127,7 +127,7 @@ def fei_sizes(fei: dict, path: Path) -> tuple[float | None, tuple[int, int] | No
     part = fei.get("Image", {})
     size = part.get("ResolutionY"), part.get("ResolutionX")
     pixel_nm = None
-    if all(isinstance(p, float) and p > 0 for p in pixel):
+    if all(isinstance(p, int | float) and p > 0 for p in pixel):
         pixel_nm = square(pixel[0] * 1e9, pixel[1] * 1e9, path)
     return pixel_nm, size if all(isinstance(s, int) and s > 0 for s in size) else None
 
@@ -142,7 +142,7 @@ def tag_pixel_nm(tiff: tifffile.TiffFile, page: tifffile.TiffPage, path: Path) -
     unit = page.tags["ResolutionUnit"].value if "ResolutionUnit" in page.tags else 2
     nm = NM_PER_UNIT.get(int(unit))
     if tiff.is_imagej:
-        nm = NM_PER_NAME.get(str((tiff.imagej_metadata or {}).get("unit", "")).strip(), nm)
+        nm = NM_PER_NAME.get(str((tiff.imagej_metadata or {}).get("unit", "")).strip().lower(), nm)
     if nm is None:
         return None
     y, x = (nm * denominator / numerator for numerator, denominator in steps)

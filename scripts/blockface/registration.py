@@ -14,7 +14,8 @@ from blockface.drift import Drift, band_pass, estimate_drift, whole_frame_shift
 TILE = 96  # pixels, side of the squares in which what is left of a shift is looked for
 REACH = 6  # pixels, how far that search goes
 PROOF = 2.0  # pixels, smoothing of the images in which correlation is measured
-PRECISION = 0.15  # px, a tile counts if its shift can be known this well
+PRECISION = 0.3  # px, a tile counts if its shift can be known this well
+SHARP = 0.1  # px, tiles known better than this weigh no more
 MIN_TILES = 4
 LEAST_SIDE = 64  # pixels
 
@@ -23,10 +24,10 @@ LEAST_SIDE = 64  # pixels
 class Registration:
     """One pair after registration; of a refused pair only what had been found out by then.
 
-    ``drift`` holds the displacement of the clean image against the noisy one; ``rows`` and ``columns`` say which part of the noisy image is in ``pair``, a float32 array
-    (2, y, x) of the noisy image as it was and the clean one on its grid, in its grey levels.
-    ``tiles`` has one row per measured tile: y, x (centre, px), dy, dx (shift left, px),
-    correlation.
+    ``drift`` holds the displacement of the clean image against the noisy one; ``rows`` and
+    ``columns`` say which part of the noisy image is in ``pair``, a float32 array (2, y, x) of the
+    noisy image as it was and the clean one on its grid, in its grey levels. ``tiles`` has one row
+    per measured tile: y, x (centre in ``pair``, px), dy, dx (shift left, px), correlation.
     """
 
     accepted: bool = False
@@ -191,23 +192,28 @@ def grey_match(noisy: np.ndarray, clean: np.ndarray) -> tuple[float, float]:
 def measure(result: Registration) -> None:
     """Fill in what is left of the shift and the correlation, from tiles of the registered pair.
 
-    Tiles count where noise of the noisy image allows the shift to be known to ``PRECISION``.
+    Tiles count where noise of the noisy image allows the shift to be known to ``PRECISION``; in
+    the quantiles of what is left they weigh by that, so that flat ones do not speak for the rest.
     """
     noisy, clean = (band_pass(image, PROOF) for image in result.pair)
     clean *= noisy.std() / max(clean.std(), 1e-9)
     noise = noise_level(result.pair[0])
-    tiles = []
+    tiles, weights = [], []
     for y in starts(noisy.shape[0]):
         for x in starts(noisy.shape[1]):
             side = slice(y, y + TILE), slice(x, x + TILE)
-            if shift_error(clean[side], noise) < PRECISION:
+            error = shift_error(clean[side], noise)
+            if error < PRECISION:
+                weights.append(1 / max(error, SHARP) ** 2)
                 here = np.corrcoef(noisy[side].ravel(), clean[side].ravel())[0, 1]
                 left = tile_shift(noisy[side], clean[side])
                 tiles.append((y + TILE / 2, x + TILE / 2, *left, here))
     result.tiles = np.array(tiles).reshape(-1, 5)
     if tiles:
         left = np.hypot(result.tiles[:, 2], result.tiles[:, 3])
-        result.residual, result.residual_p95 = np.median(left), np.percentile(left, 95)
+        result.residual, result.residual_p95 = (
+            float(np.quantile(left, q, weights=weights, method="inverted_cdf")) for q in (0.5, 0.95)
+        )
         result.correlation = float(np.median(result.tiles[:, 4]))
 
 

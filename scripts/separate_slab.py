@@ -1,7 +1,8 @@
 """Separate the objects of one slab: the classes of its voxels, and the pieces they form."""
 
+from blockface.foreground import Classes
 from blockface.job import run
-from blockface.objects import Classes, Settings, separate_slab
+from blockface.objects import Settings, separate_slab
 from blockface.volume import slab_rows
 
 

@@ -1,7 +1,7 @@
 """The small graph of a separation: basins (nodes), passes between them (edges), and their merging.
 
 An edge is the highest pass between two basins; a pass is a pair of face-neighbouring voxels and
-its height the smaller of their two distances. Passes are taken from the highest to the lowest and
+its height the smaller of their two heights. Passes are taken from the highest to the lowest and
 two basins become one where the pass is nearly as high as the lower of their peaks. The outcome
 depends on the passes alone, so it can be worked out in any order that respects them: a *closed*
 node, all of whose passes are known, can be settled at once by its own highest pass (see
@@ -18,24 +18,28 @@ BOX = ("z0", "z1", "y0", "y1", "x0", "x1")
 NODE = np.dtype(
     [("id", "u4"), ("class", "u1"), ("peak", "u4"), ("voxels", "i8"), ("first", "i8")]
     + [(name, "i4") for name in BOX]
-    + [("bottom", "?"), ("band", "i4")]  # touches the slab's first plane; last band's top it touches
+    + [("bottom", "?"), ("band", "i4")]
 )
+"""A basin: ``first`` is the raster position of its first voxel, the box half-open; ``bottom``: it
+touches the first plane of its slab; ``band``: the last band whose last plane it touches."""
 EDGE = np.dtype([("a", "u4"), ("b", "u4"), ("saddle", "u4"), ("place", "i8")])
 ROUNDS = 64
 
 
 @dataclass(frozen=True)
 class Merging:
-    """When a pass joins two basins; distances in units of the metric, see `watershed.Metric`."""
+    """When a pass joins two basins: at ``ratio`` of the lower peak, or ``slack`` below it.
+
+    ``slack`` is in steps of height, see `heights.heights`.
+    """
 
     ratio: float
     slack: float
 
     def needed(self, peak: np.ndarray) -> np.ndarray:
-        """Squared height a pass must reach, given the squared ``peak`` of the lower basin."""
-        height = np.sqrt(peak.astype(np.float64))
-        height = np.minimum(self.ratio * height, height - self.slack)
-        return np.maximum(height, 0) ** 2 - 1e-6
+        """Height a pass must reach, given the ``peak`` of the lower basin."""
+        height = peak.astype(np.float64)
+        return np.minimum(self.ratio * height, height - self.slack) - 1e-6
 
 
 def reduced(edges: np.ndarray) -> np.ndarray:

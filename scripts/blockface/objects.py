@@ -15,17 +15,18 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import zarr
 
 from blockface.errors import InputError
+from blockface.foreground import Classes
 from blockface.graph import Merging
+from blockface.heights import Metric, heights, metric, squared_distances
 from blockface.slab_graph import Slab
-from blockface.volume import open_volume, voxel_size
-from blockface.watershed import SHELL, Block, Metric, metric, squared_distances
+from blockface.watershed import SHELL, Block
 
 log = logging.getLogger(__name__)
 
@@ -38,16 +39,29 @@ class Settings:
     """How to separate.
 
     ``threshold``: probability above which a voxel is its likeliest class; ``merge_ratio``: two
-    basins are one object where the pass between them is at least this share of the lower one's
-    greatest distance, or lower than it by less than ``slack_voxels`` (of the smallest voxel
-    side); ``max_radius_nm``: distances are clipped there (default 16 of those sides).
+    basins are one object where the pass between them is at least this share as high as the lower
+    one's peak (see `heights`), or lower than it by less than ``slack_voxels`` (of the
+    smallest voxel side); ``max_radius_nm``: distances are clipped there (default 16 such sides);
+    ``smooth_slices``: heights are summed over neighbouring slices too, which long objects gain by
+    and objects only a few slices thick lose by.
     """
 
     method: str = "components"
     threshold: float = 0.5
-    merge_ratio: float = 0.8
-    slack_voxels: float = 0.5
+    merge_ratio: float = 0.75
+    slack_voxels: float = 1.0
     max_radius_nm: float | None = None
+    smooth_slices: bool = True
+
+    @classmethod
+    def of(cls, given: dict | None) -> "Settings":
+        """Settings from a configuration; keys left out or empty take the default."""
+        given = {key: value for key, value in (given or {}).items() if value is not None}
+        unknown = sorted(set(given) - {field.name for field in fields(cls)})
+        if unknown:
+            expected = ", ".join(field.name for field in fields(cls))
+            raise InputError(f"separate: unknown setting {unknown[0]!r}; expected {expected}")
+        return cls(**given)
 
     def check(self) -> None:
         """Raise `InputError` for a setting that cannot be."""
@@ -68,65 +82,38 @@ class Settings:
         """Units of distance, and when to merge (None: connected components only)."""
         smallest = min(voxel_size_nm)
         radius = 16 * smallest if self.max_radius_nm is None else max(self.max_radius_nm, smallest)
-        units = metric(voxel_size_nm, radius)
+        units = metric(voxel_size_nm, radius, self.smooth_slices)
         if self.method == "components":
             return units, None
-        return units, Merging(self.merge_ratio, self.slack_voxels * units.per_voxel)
-
-
-class Classes:
-    """The class of every voxel: of a probability (class, z, y, x) or a label volume (z, y, x)."""
-
-    def __init__(self, path: str, threshold: float = 0.5):
-        self.array = open_volume(path)
-        self.level = threshold * 255
-        self.soft = list(self.array.attrs["axes"]) == ["class", "z", "y", "x"]
-        names = self.array.attrs.get("classes", {})
-        if self.soft:
-            values = self.array.attrs.get("values") or range(1, len(names) + 1)
-            self.names = dict(zip(map(int, values), names, strict=True))
-            self.values = np.array([0, *self.names], np.uint8)
-        else:
-            self.names = {int(value): name for value, name in names.items()}
-        if not self.names:
-            raise InputError(f"{path}: the attribute classes is missing; make the file anew")
-        self.shape = tuple(self.array.shape[-3:])
-        self.voxel_size_nm = voxel_size(self.array)
-
-    def read(self, region: tuple[slice, ...]) -> np.ndarray:
-        """Class values of a region, uint8; 0 is background."""
-        if not self.soft:
-            return self.array[region]
-        best = self.array[(0, *region)]
-        channel = (best > self.level).astype(np.uint8)
-        for c in range(1, self.array.shape[0]):
-            other = self.array[(c, *region)]
-            channel[(other > best) & (other > self.level)] = c + 1
-            np.maximum(best, other, out=best)
-        return self.values[channel]
+        return units, Merging(self.merge_ratio, self.slack_voxels * units.one_voxel)
 
 
 def prepared(source: Classes, core: tuple[slice, ...], units: Metric | None, threads: int):
     """`Block` at ``core`` (slices z, y, x) with its distances; None if it holds no foreground."""
-    reach = (0, 0, 0) if units is None else units.halo
+    reach = (1, 1, 1) if units is None else units.halo
     grown = []
     for axis, (s, halo) in enumerate(zip(core, reach, strict=True)):
         margin = SHELL + halo
         grown.append(slice(max(0, s.start - margin), min(source.shape[axis], s.stop + margin)))
     classes = source.read(tuple(grown))
-    inner = tuple(slice(s.start - g.start, s.stop - g.start) for s, g in zip(core, grown))
+    inner = tuple(
+        slice(s.start - g.start, s.stop - g.start) for s, g in zip(core, grown, strict=True)
+    )
     if not classes[inner].any():
         return None
-    shell, pad = [], []
+    near, shell, pad = [], [], []
     for axis, (s, g) in enumerate(zip(core, grown, strict=True)):
         low, high = max(0, s.start - SHELL), min(source.shape[axis], s.stop + SHELL)
-        shell.append(slice(low - g.start, high - g.start))
+        lower, higher = max(0, low - 1), min(source.shape[axis], high + 1)
+        near.append(slice(lower - g.start, higher - g.start))
+        shell.append(slice(low - lower, high - lower))
         pad.append((low - s.start + SHELL, s.stop + SHELL - high))
-    height = None
+    near, shell, height = tuple(near), tuple(shell), None
     if units is not None:
-        height = np.pad(squared_distances(classes, units, threads)[tuple(shell)], pad)
+        squared = squared_distances(classes, units, threads)[near].copy()
+        height = np.pad(heights(classes[near], squared, units)[shell], pad)
     origin = tuple(s.start for s in core)
-    return Block(origin, source.shape, np.pad(classes[tuple(shell)], pad), height)
+    return Block(origin, source.shape, np.pad(classes[near][shell], pad), height)
 
 
 def separate_slab(

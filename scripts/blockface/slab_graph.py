@@ -13,6 +13,7 @@ class Slab:
     """The graph of a slab as it grows, and what is needed to go on after a kill."""
 
     def __init__(self, folder: Path, z: slice, merging: Merging | None):
+        """Graph of the slices ``z``, without nodes, kept in ``folder``."""
         self.folder, self.z, self.merging = folder, z, merging
         self.band = -1
         self.nodes = np.zeros(0, NODE)

@@ -5,6 +5,7 @@ import logging
 import time
 import zlib
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -50,7 +51,8 @@ def pieces(slabs: list[str]) -> list[Piece]:
         record = json.loads((folder / "slab.json").read_text())
         if record["z"][0] < record["z"][1]:
             with np.load(folder / "graph.npz") as graph:
-                found.append(Piece(folder, record, *(graph[n] for n in ("nodes", "edges", "merged"))))
+                parts = [graph[name] for name in ("nodes", "edges", "merged")]
+            found.append(Piece(folder, record, *parts))
     found.sort(key=lambda piece: piece.z.start)
     at = 0
     for piece in found:
@@ -65,7 +67,7 @@ def pieces(slabs: list[str]) -> list[Piece]:
             f"{slabs[-1]}: the slabs end at slice {at}, before the volume does; remove the folders "
             "of slabs and run again"
         )
-    for before, piece in zip(found, found[1:], strict=False):
+    for before, piece in pairwise(found):
         piece.offset = before.offset + len(before.nodes)
     return found
 
@@ -99,7 +101,7 @@ def solved(parts: list[Piece]) -> tuple[np.ndarray, np.ndarray]:
         own["a"] += piece.offset
         own["b"] += piece.offset
         edges.append(own)
-    for before, piece in zip(parts, parts[1:], strict=False):
+    for before, piece in pairwise(parts):
         link, edge = faces_between(before, piece)
         links.append(link)
         edges.append(edge)

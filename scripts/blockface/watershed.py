@@ -1,63 +1,20 @@
-"""Basins of one block of a volume: distance transform, steepest ascent, passes between basins.
+"""Basins of one block of a volume: steepest ascent on the heights, passes between basins.
 
-Everything here looks at a voxel's own surroundings only (its distance, clipped at a radius, and
-its six neighbours), so a block with enough halo gives what the whole volume would give.
+A voxel flows to a neighbour of its own class only, so basins never mix classes. What flows over
+the faces of the block is left as a piece of its own, to be joined with the block beyond.
 """
 
-import math
 from dataclasses import dataclass
-from fractions import Fraction
 
 import cc3d
-import edt
 import numpy as np
 
 from blockface.graph import BOX, EDGE, NODE, Merging, contract, reduced
 
-SHELL = 2  # voxels around a block whose distances are needed to know what flows over its faces
+SHELL = 2  # voxels around a block whose heights are needed to know what flows over its faces
 FACE = np.dtype(
     [("index", "u4"), ("node", "u4"), ("saddle", "u4"), ("link", "?"), ("place", "i8")]
 )
-
-
-@dataclass(frozen=True)
-class Metric:
-    """Voxel size in whole units, so that squared distances are exact in single precision.
-
-    ``size``: voxel in units, z, y, x (the smallest side is ``per_voxel`` units); ``radius``: the
-    distance, in units, beyond which the transform is clipped; ``halo``: voxels it reaches.
-    """
-
-    size: tuple[int, int, int]
-    per_voxel: int
-    radius: int
-
-    @property
-    def halo(self) -> tuple[int, int, int]:
-        """Voxels around a block that bear on the distances in it."""
-        return tuple(-(-self.radius // side) for side in self.size)
-
-
-def metric(voxel_size_nm, max_radius_nm: float) -> Metric:
-    """Units of a voxel size: its ratios as fractions, exact for 50:10:10, within 1 % for any."""
-    smallest = min(voxel_size_nm)
-    voxels = max_radius_nm / smallest
-    largest = max(1, min(8, int(4000 // max(voxels, max(voxel_size_nm) / smallest))))
-    ratio = [Fraction(v / smallest).limit_denominator(largest) for v in voxel_size_nm]
-    unit = math.lcm(*(r.denominator for r in ratio))
-    if unit > largest:  # two odd ratios at once
-        unit = largest
-    size = tuple(max(1, round(r * unit)) for r in ratio)
-    return Metric(size, unit, max(1, math.ceil(voxels * unit)))
-
-
-def squared_distances(classes: np.ndarray, units: Metric, threads: int = 1) -> np.ndarray:
-    """Squared distance, in units, from each voxel to the nearest of another class; float32.
-
-    The border of the array is not an edge. Clipped at the radius; exact where the halo is there.
-    """
-    found = edt.edtsq(classes, anisotropy=units.size, black_border=False, parallel=threads)
-    return np.minimum(found, np.float32(units.radius**2), out=found)
 
 
 @dataclass
@@ -65,7 +22,7 @@ class Block:
     """A block with ``SHELL`` voxels around it (0 beyond the volume).
 
     ``origin``: first voxel of the block itself in the volume of ``shape``; ``classes`` uint8 and
-    ``height`` (squared distances, float32, or None) with the shell.
+    ``height`` (uint16, or None where not needed) with the shell.
     """
 
     origin: tuple[int, int, int]
@@ -74,8 +31,9 @@ class Block:
     height: np.ndarray | None
 
     def __post_init__(self):
+        """Strides of the flat index, and whether there are several classes."""
         self.strides = (self.classes.shape[1] * self.classes.shape[2], self.classes.shape[2], 1)
-        self.several = len(np.unique(self.classes)) > 2
+        self.several = bool(((self.classes != 0) & (self.classes != self.classes.max())).any())
         self.core = tuple(slice(SHELL, n - SHELL) for n in self.classes.shape)
 
     def position(self, flat: np.ndarray) -> np.ndarray:
@@ -104,12 +62,12 @@ class Block:
         z, y, x = self.strides
         goal = np.zeros(k.size, np.int32)
         for p in self.foreground(1):
-            best, to = np.full(len(p), -1, np.float32), p.copy()
+            best, to = np.zeros(len(p), np.uint16), p.copy()
             for step in (-z, -y, -x, 0, x, y, z):
                 q = p + np.int32(step)
                 there = d[q]
                 if self.several:
-                    there = np.where(k[q] == k[p], there, -1)
+                    there = np.where(k[q] == k[p], there, np.uint16(0))
                 better = there > best
                 np.copyto(best, there, where=better)
                 np.copyto(to, q, where=better)

@@ -55,7 +55,7 @@ def probe(scene: np.ndarray) -> np.ndarray:
 def drift(rows: int, rng) -> tuple[np.ndarray, np.ndarray]:
     """Shift dy, dx in px, one per row: up to 4 px, changing by up to 3 px down the frame (y)."""
     t = np.linspace(-0.5, 0.5, rows)
-    start, slope = rng.uniform(-2.5, 2.5, 2), rng.uniform(-1, 1, 2) * (3.0, 1.0)
+    start, slope = rng.uniform(-3, 3, 2), rng.choice([-1, 1], 2) * rng.uniform(0.2, 1, 2) * (3, 1)
     bend = rng.uniform(-0.6, 0.6, 2)
     dy, dx = (start[i] + slope[i] * t + bend[i] * (4 * t * t - 0.5) for i in range(2))
     return np.clip(dy, -4, 4), np.clip(dx, -4, 4)

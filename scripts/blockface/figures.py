@@ -80,6 +80,11 @@ def training_curves(history: pd.DataFrame, path: str | Path) -> Path:
     return save(figure, path)
 
 
+def pair_name(pair) -> str:
+    """What to call a pair that is given by its number or its file."""
+    return f"pair {pair}" if str(pair).isdigit() else Path(str(pair)).name
+
+
 @styled
 def denoising_scores(scores: pd.DataFrame, path: str | Path) -> Path:
     """PNG of PSNR (dB) and SSIM of every pair, before and after the denoiser.
@@ -99,7 +104,7 @@ def denoising_scores(scores: pd.DataFrame, path: str | Path) -> Path:
         axis.set(xlabel=f"{label}, higher is better", ylim=(len(at) - 0.4, -0.6))
         axis.grid(axis="y", visible=False)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
-    names = [Path(str(p)).stem[-28:] for p in scores["pair"]]
+    names = [pair_name(pair)[-28:] for pair in scores["pair"]]
     names = [f"{n} ({s})" for n, s in zip(names, scores["split"], strict=True)]
     axes[0].set_yticks(at, names, fontsize=10)
     return save(figure, path)

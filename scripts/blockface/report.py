@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from blockface.figures import pair_name
 from blockface.given import Given
 from blockface.page import Table, cell, render, table
 from blockface.sections import SECTIONS
@@ -109,7 +110,7 @@ def denoiser_warnings(given: Given) -> list[str]:
     if scores is not None:
         worse = scores[scores["psnr_denoised"] < scores["psnr_noisy"]]
         if len(worse):
-            names = ", ".join(Path(str(p)).name for p in worse["pair"])
+            names = ", ".join(map(pair_name, worse["pair"]))
             found.append(f"The denoiser made {len(worse)} of {len(scores)} pairs worse: {names}.")
     return found
 

@@ -1,10 +1,11 @@
 """The sections of a report up to the prediction and its scores; a missing part gives none."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 from blockface import figures, pictures, sampling
 from blockface.given import Given
-from blockface.page import Section, picture, table
+from blockface.page import Picture, Section, picture, table
 from blockface.volume import open_volume, voxel_size
 
 DETAIL = 512  # pixels of the middle that overlays show
@@ -55,11 +56,19 @@ def denoiser(given: Given) -> Section | None:
             ["psnr_noisy", "psnr_denoised", "ssim_noisy", "ssim_denoised"]
         ].mean()  # fmt: skip
         section.items += [
+            *pairs_picture(given.denoiser_scores),
             picture(path, "Every pair before and after, against the long-dwell image."),
             table(gain.reset_index(), "Means over the pairs that were kept out of training."
                   if set(gain.index) != {"train"} else "Means over the training pairs."),
         ]  # fmt: skip
     return section
+
+
+def pairs_picture(scores: str) -> list[Picture]:
+    """The picture of pairs kept out of training that lies beside their ``scores``, if it does."""
+    path = Path(scores).with_suffix(".png")
+    caption = "Pairs kept out of training: noisy, denoised, and the long dwell."
+    return [picture(path, caption)] if path.is_file() else []
 
 
 def denoised(given: Given) -> Section | None:

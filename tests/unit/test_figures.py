@@ -70,6 +70,11 @@ def test_object_histograms_of_awkward_values(tmp_path, length):
     assert looks_like_a_picture(figures.object_histograms(frame, tmp_path / "h.png"))
 
 
+def test_pairs_are_named_by_number_or_file():
+    assert figures.pair_name(3) == figures.pair_name("3") == "pair 3"
+    assert figures.pair_name("data/a.tif") == "a.tif"
+
+
 def test_strip(tmp_path):
     profile = pd.DataFrame({"z": [0, 1], "class": "a", "area_fraction": 0.1, "uncertainty": 0.2})
     assert looks_like_a_picture(figures.slice_strip(profile, tmp_path / "s.png", [0], [1], []))

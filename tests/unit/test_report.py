@@ -260,6 +260,18 @@ def test_objects_without_image(tmp_path, parts):
     assert Page(made(tmp_path, **few)).headings == ["Separated objects", "Measures"]
 
 
+def test_pairs_made_worse_are_an_alarm_and_their_picture_is_shown(tmp_path, parts):
+    frame = pd.DataFrame({
+        "pair": [3, 4], "split": ["validation", "train"], "psnr_noisy": [25.0, 20.0],
+        "psnr_denoised": [24.0, 26.0], "ssim_noisy": [0.4, 0.4], "ssim_denoised": [0.5, 0.5],
+    })  # fmt: skip
+    write_table(frame, tmp_path / "scores.csv")
+    Image.open(parts["registration_figure"]).save(tmp_path / "scores.png")
+    page = Page(made(tmp_path, denoiser_scores=str(tmp_path / "scores.csv")))
+    assert "made 1 of 2 pairs worse: pair 3." in " ".join(page.alarms)
+    assert len(page.images) == 2
+
+
 def test_fallen_dice_is_an_alarm(tmp_path, parts):
     write_table(scores(0.7), tmp_path / "evaluation.csv")
     page = Page(made(tmp_path, evaluation=[str(tmp_path / "evaluation.csv")]))

@@ -1,0 +1,119 @@
+"""The scripts that separate objects and take in labels and objects, on tiny volumes."""
+
+import numpy as np
+import pytest
+import tifffile
+
+import import_labels
+import import_objects
+import separate_objects
+import separate_slab
+from blockface.errors import InputError
+from blockface.tables import read_table
+from blockface.volume import create_volume, open_volume
+
+SIZE = (50, 10, 10)
+COLUMNS = ["object_id", "class", "voxels", "z0", "z1", "y0", "y1", "x0", "x1"]
+
+
+def separate(tmp_path, slabs, **given):
+    folders = [str(tmp_path / f"slab_{k}") for k in range(slabs)]
+    for k, folder in enumerate(folders):
+        separate_slab.main(
+            local=folder, settings={"method": "watershed"}, slab=k, slabs=slabs, threads=1, **given
+        )
+    out = {"objects": str(tmp_path / "objects.zarr"), "index": str(tmp_path / "index.csv")}
+    separate_objects.main(slabs=folders, min_volume_um3=0, threads=1, **given, **out)
+    return open_volume(out["objects"]), read_table(out["index"])
+
+
+@pytest.mark.parametrize("slabs", [1, 2, 5])
+def test_probability_becomes_objects(tmp_path, slabs):
+    probability = np.zeros((2, 40, 20, 20), np.uint8)
+    probability[0, :, 2:9, 2:9] = 250
+    probability[1, 5:9, 8:18, 8:18] = 200
+    path = str(tmp_path / "probability.zarr")
+    names = {"classes": ["fibril", "cell"], "values": [1, 2]}
+    create_volume(path, probability.shape, np.uint8, SIZE, **names)[:] = probability
+    objects, index = separate(tmp_path, slabs, probability=path)
+    assert list(index.columns) == COLUMNS
+    assert list(index["class"]) == ["fibril", "cell"]
+    assert list(index.voxels) == [40 * 49, 4 * 100 - 4]
+    assert objects.dtype == np.uint32
+    assert objects.attrs["voxel_size_nm"] == list(SIZE)
+    assert np.array_equal(objects[:] > 0, probability.max(axis=0) > 127)
+    assert read_table(tmp_path / "index.parquet").equals(index)
+
+
+def test_labels_become_objects_of_their_classes(tmp_path):
+    values = np.zeros((6, 12, 12), np.uint8)
+    values[:, 1:4, 1:4], values[:, 4:8, 1:4] = 3, 255
+    tifffile.imwrite(tmp_path / "labels.tif", values)
+    labels = str(tmp_path / "labels.zarr")
+    given = {"labels_in": str(tmp_path / "labels.tif"), "voxel_size_nm": SIZE, "threads": 1}
+    import_labels.main(labels=labels, classes={3: "fibril", 255: "cell"}, **given)
+    assert open_volume(labels).attrs["classes"] == {"3": "fibril", "1": "cell"}
+    _, index = separate(tmp_path, 1, labels=labels)
+    assert list(index["class"]) == ["fibril", "cell"]
+    import_labels.main(labels=labels, **given)
+    assert set(open_volume(labels).attrs["classes"].values()) == {"object_3", "object_255"}
+    with pytest.raises(InputError, match=r"255 \(72 voxels\) without a class") as error:
+        import_labels.main(labels=labels, classes={3: "fibril"}, **given)
+    assert "\n" not in str(error.value)
+
+
+def test_a_binary_mask_is_one_class_of_objects(tmp_path):
+    mask = np.zeros((3, 12, 12), np.uint8)
+    mask[:, 1:4, 1:4], mask[:, 6:9, 6:9] = 255, 255
+    tifffile.imwrite(tmp_path / "mask.tif", mask, photometric="minisblack")
+    labels = str(tmp_path / "labels.zarr")
+    import_labels.main(
+        labels_in=str(tmp_path / "mask.tif"), labels=labels, voxel_size_nm=SIZE, threads=1
+    )
+    _, index = separate(tmp_path, 1, labels=labels)
+    assert list(index["class"]) == ["object", "object"]
+
+
+def bring_in(tmp_path, values, **given):
+    photometric = "rgb" if values.ndim == 4 else "minisblack"
+    tifffile.imwrite(tmp_path / "ids.tif", values, photometric=photometric)
+    out = {"objects": str(tmp_path / "objects.zarr"), "index": str(tmp_path / "index.csv")}
+    import_objects.main(
+        objects_in=str(tmp_path / "ids.tif"), voxel_size_nm=SIZE, threads=1, **out, **given
+    )
+    return open_volume(out["objects"])[:], read_table(out["index"])
+
+
+def test_objects_keep_their_ids(tmp_path):
+    ids = np.zeros((20, 8, 8), np.uint16)
+    ids[2:18, 1:3, 1:4], ids[4, 6, 6], ids[7:9, 5, 0:8:7] = 70, 2, 65535
+    volume, index = bring_in(tmp_path, ids, classes={1: "fibril"})
+    assert np.array_equal(volume, ids)
+    assert list(index.columns) == COLUMNS
+    assert index.values.tolist() == [
+        [2, "fibril", 1, 4, 5, 6, 7, 6, 7],
+        [70, "fibril", 96, 2, 18, 1, 3, 1, 4],
+        [65535, "fibril", 4, 7, 9, 5, 6, 0, 8],
+    ]
+
+
+def test_no_objects_at_all(tmp_path):
+    volume, index = bring_in(tmp_path, np.zeros((3, 8, 8), np.uint8))
+    assert not volume.any()
+    assert len(index) == 0
+    assert list(index.columns) == COLUMNS
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        np.ones((3, 8, 8), np.float32),
+        np.full((3, 8, 8), -4, np.int16),
+        np.arange(3 * 8 * 8 * 3).astype(np.uint8).reshape(3, 8, 8, 3),
+    ],
+)
+def test_what_cannot_be_objects_is_refused(tmp_path, wrong):
+    with pytest.raises(InputError, match=r"ids\.tif") as error:
+        bring_in(tmp_path, wrong)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "objects.zarr").exists()

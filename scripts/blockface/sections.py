@@ -66,7 +66,7 @@ def denoiser(given: Given) -> Section | None:
 
 def pairs_picture(scores: str) -> list[Picture]:
     """The picture of pairs kept out of training that lies beside their ``scores``, if it does."""
-    path = Path(scores).with_suffix(".png")
+    path = Path(scores).with_name("denoised_pairs.png")
     caption = "Pairs kept out of training: noisy, denoised, and the long dwell."
     return [picture(path, caption)] if path.is_file() else []
 

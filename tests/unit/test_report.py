@@ -266,7 +266,7 @@ def test_pairs_made_worse_are_an_alarm_and_their_picture_is_shown(tmp_path, part
         "psnr_denoised": [24.0, 26.0], "ssim_noisy": [0.4, 0.4], "ssim_denoised": [0.5, 0.5],
     })  # fmt: skip
     write_table(frame, tmp_path / "scores.csv")
-    Image.open(parts["registration_figure"]).save(tmp_path / "scores.png")
+    Image.open(parts["registration_figure"]).save(tmp_path / "denoised_pairs.png")
     page = Page(made(tmp_path, denoiser_scores=str(tmp_path / "scores.csv")))
     assert "made 1 of 2 pairs worse: pair 3." in " ".join(page.alarms)
     assert len(page.images) == 2

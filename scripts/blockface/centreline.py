@@ -60,7 +60,7 @@ def gather(crops, object_id: int, lo, hi, voxels: int, spacing) -> tuple[Nodes, 
     cell = cell_size(voxels, spacing)
     kept, grids, sums, counts = [], [], [], []
     for a, b in pieces(lo, hi, crops.array.chunks):
-        found = np.argwhere(crops.box(a, b) == object_id) + (a - lo)
+        found = crops.voxels(object_id, a, b) - lo
         grid, inverse, count = group(found // cell)
         sums.append(np.stack([np.bincount(inverse, found[:, i], len(grid)) for i in range(3)], 1))
         grids.append(grid)
@@ -284,7 +284,7 @@ def refine(points, nodes, main, exact, step, width, volume):
     for _ in range(ROUNDS):
         wide = np.sqrt(4 / np.pi * volume / max(len(points) * width, width))
         curve = Curve(points, width / 8, 3 * width + wide)
-        ends = extent(curve, exact, step, 2 * width + wide, 0.8 * wide + nodes.cell.max())
+        ends = extent(curve, at, nodes.cell, 2 * width + wide, 0.8 * wide + nodes.cell.max())
         s, _, stretch = curve.project(at)
         n = max(4, round((ends[1] - ends[0]) / width))
         points = calm(slices(curve, s, count / stretch, at, ends, n))

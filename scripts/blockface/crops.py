@@ -2,64 +2,88 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 
-CACHE_BYTES = 160 * 2**20
+CACHE_BYTES = 192 * 2**20
 PIECE_VOXELS = 2**24
 
 
 class Crops:
-    """Boxes of a (z, y, x) zarr array; its chunks are read once as long as they fit the cache."""
+    """Voxels of objects in a (z, y, x) array of ids; chunks are read once while the cache lasts.
+
+    A chunk is kept as the positions of its objects' voxels, sorted by object, so that empty space
+    takes no room and an object is found without a search.
+    """
 
     def __init__(self, array, limit: int = CACHE_BYTES):
         self.array, self.limit, self.used = array, limit, 0
-        self.held: OrderedDict[tuple[int, ...], np.ndarray] = OrderedDict()
+        self.chunks = np.asarray(array.chunks)
+        self.held: OrderedDict[tuple[int, ...], tuple[np.ndarray, np.ndarray, np.ndarray]]
+        self.held = OrderedDict()
 
-    def chunk(self, at: tuple[int, ...]) -> np.ndarray:
-        """Chunk number ``at`` (z, y, x) of the array."""
+    def chunk(self, at: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Ids in chunk ``at``, where their voxels begin and end, and the voxels' flat positions."""
         if at in self.held:
             self.held.move_to_end(at)
             return self.held[at]
-        found = self.array[tuple(slice(i * c, (i + 1) * c)
-                                 for i, c in zip(at, self.array.chunks, strict=True))]
-        self.held[at] = found
-        self.used += found.nbytes
+        flat = np.zeros(self.chunks, self.array.dtype)
+        box = tuple(slice(i * c, (i + 1) * c) for i, c in zip(at, self.chunks, strict=True))
+        found = self.array[box]
+        flat[tuple(slice(0, n) for n in found.shape)] = found
+        flat = flat.reshape(-1)
+        where = np.flatnonzero(flat)
+        ids = flat[where]
+        order = np.argsort(ids, kind="stable")
+        ids, where = ids[order], where[order].astype(np.uint32)
+        starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]]) if len(ids) else np.zeros(0, int)
+        entry = ids[starts], np.r_[starts, len(ids)], where
+        self.held[at] = entry
+        self.used += size(entry)
         while self.used > self.limit and len(self.held) > 1:
-            self.used -= self.held.popitem(last=False)[1].nbytes
-        return found
+            self.used -= size(self.held.popitem(last=False)[1])
+        return entry
 
-    def box(self, lo, hi) -> np.ndarray:
-        """Voxels from corner ``lo`` up to ``hi`` (half-open, z, y, x)."""
-        lo, hi, chunks = np.asarray(lo), np.asarray(hi), np.asarray(self.array.chunks)
-        first, last = lo // chunks, (hi - 1) // chunks
-        if (first == last).all():
-            part = self.chunk(tuple(first.tolist()))
-            return part[tuple(slice(a, b) for a, b in zip(lo - first * chunks, hi - first * chunks,
-                                                          strict=True))]
-        out = np.empty(hi - lo, self.array.dtype)
-        for step in np.ndindex(*(last - first + 1)):
-            at = first + step
-            a, b = np.maximum(lo, at * chunks), np.minimum(hi, (at + 1) * chunks)
-            part = self.chunk(tuple(at.tolist()))
-            take = tuple(slice(p, q) for p, q in zip(a - at * chunks, b - at * chunks, strict=True))
-            out[tuple(slice(p, q) for p, q in zip(a - lo, b - lo, strict=True))] = part[take]
-        return out
+    def voxels(self, object_id: int, lo, hi) -> np.ndarray:
+        """Voxels (n, 3) of an object in the box from ``lo`` up to ``hi`` (half-open), z, y, x."""
+        lo, hi = np.asarray(lo), np.asarray(hi)
+        first, last = lo // self.chunks, (hi - 1) // self.chunks
+        out = [np.zeros((0, 3), np.int64)]
+        for at in product(*(range(a, b + 1) for a, b in zip(first, last, strict=True))):
+            ids, starts, where = self.chunk(at)
+            k = int(np.searchsorted(ids, object_id))
+            if k == len(ids) or ids[k] != object_id:
+                continue
+            z, rest = np.divmod(where[starts[k] : starts[k + 1]].astype(np.int64),
+                                self.chunks[1] * self.chunks[2])
+            y, x = np.divmod(rest, self.chunks[2])
+            found = np.stack([z, y, x], axis=1) + np.array(at) * self.chunks
+            corner, end = np.array(at) * self.chunks, (np.array(at) + 1) * self.chunks
+            if (lo > corner).any() or (hi < end).any():
+                found = found[((found >= lo) & (found < hi)).all(axis=1)]
+            out.append(found)
+        return np.concatenate(out)
+
+
+def size(entry: tuple[np.ndarray, ...]) -> int:
+    """Bytes of a cached chunk."""
+    return sum(part.nbytes for part in entry) + 200
 
 
 def pieces(lo, hi, chunks, voxels: int = PIECE_VOXELS) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Boxes of whole ``chunks`` and at most ``voxels`` that together make the box lo to hi."""
-    lo, hi, size = np.asarray(lo), np.asarray(hi), np.asarray(chunks).copy()
+    lo, hi, step = np.asarray(lo), np.asarray(hi), np.asarray(chunks).copy()
     if np.prod(hi - lo) <= voxels:
         yield lo, hi
         return
     for axis in (2, 1, 0):
-        while np.prod(size) * 2 <= voxels and size[axis] < hi[axis]:
-            size[axis] *= 2
-    first, last = lo // size, (hi - 1) // size
-    for step in np.ndindex(*(last - first + 1)):
-        at = (first + step) * size
-        yield np.maximum(lo, at), np.minimum(hi, at + size)
+        while np.prod(step) * 2 <= voxels and step[axis] < hi[axis]:
+            step[axis] *= 2
+    first, last = lo // step, (hi - 1) // step
+    for number in np.ndindex(*(last - first + 1)):
+        at = (first + number) * step
+        yield np.maximum(lo, at), np.minimum(hi, at + step)
 
 
 def reading_order(corner: np.ndarray, chunks: tuple[int, int, int]) -> np.ndarray:

@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 
 MOMENTS = ("z", "y", "x", "zz", "yy", "xx", "zy", "zx", "yx")
 SUMS = ("object_id", "voxels", *MOMENTS, "surface_nm2")
+STRIP = 512  # lines read at a time
+STRIP = 512  # lines read at a time
+STRIP = 512  # lines read at a time
 CONTACTS = ("object_a", "object_b", "contact_nm2")
 
 
@@ -30,7 +33,7 @@ def padded_blocks(array, rows: list[slice], halo: int, pad: int) -> Iterator[tup
     deepest = max(halo, *(row.stop - row.start for row in rows))
     block = np.zeros((deepest + 2 * halo, array.shape[1] + 2 * pad, array.shape[2] + 2 * pad),
                      np.uint32)
-    inside = (slice(None), slice(pad, pad + array.shape[1]), slice(pad, pad + array.shape[2]))
+    inside = slice(pad, pad + array.shape[2])
     for first, last in [(start - halo, start), *((r.start, r.stop) for r in rows),
                         (stop, stop + halo)]:
         n = last - first
@@ -38,7 +41,9 @@ def padded_blocks(array, rows: list[slice], halo: int, pad: int) -> Iterator[tup
         new = block[2 * halo : 2 * halo + n]
         new[:] = 0
         if lo < hi:
-            new[lo - first : hi - first][inside] = array[lo:hi]
+            for y in range(0, array.shape[1], STRIP):
+                strip = array[lo:hi, y : y + STRIP]
+                new[lo - first : hi - first, pad + y : pad + y + strip.shape[1], inside] = strip
         own = max(first - halo, start), min(last - halo, stop)
         if own[0] < own[1]:
             skip = own[0] - (first - halo)

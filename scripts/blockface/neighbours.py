@@ -1,0 +1,166 @@
+"""Nearest neighbours of objects by the gap between their surfaces, exact, over the whole volume.
+
+The gap of two voxels is that between their boxes: 0 where they touch. It equals the smallest
+distance between their corners, so surfaces are kept as the lattice points on them. Objects are
+read from the volume when they are needed and kept in a cache of limited size.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from scipy.spatial import cKDTree
+
+from blockface.crops import Crops, pieces
+
+PART_VOXELS = 2**20
+TREE_BYTES = 96 * 2**20
+POINT_BYTES = 48  # of a point in a tree
+HAIR = 1e-9  # so that a distance equal to the limit is found
+LARGE = 0.95  # share of the objects, by size, that the search grid holds; it looks at others always
+
+COLUMNS = ("object_id", "neighbour_id", "rank", "surface_distance_nm")
+
+
+def corner_points(mask: np.ndarray) -> np.ndarray:
+    """Lattice corners (n, 3), from the array's corner, on the surface of the voxels in ``mask``."""
+    count = np.pad(mask, 1).astype(np.uint8)
+    for axis in range(3):
+        low, high = [slice(None)] * 3, [slice(None)] * 3
+        low[axis], high[axis] = slice(None, -1), slice(1, None)
+        count = count[tuple(low)] + count[tuple(high)]
+    return np.argwhere((count > 0) & (count < 8))
+
+
+def box_gaps(lo, hi, others_lo, others_hi) -> np.ndarray:
+    """Distances (n,) from the box lo to hi to other boxes (n, 3), 0 where they touch."""
+    return np.sqrt((np.maximum(np.maximum(others_lo - hi, lo - others_hi), 0) ** 2).sum(axis=-1))
+
+
+class Surfaces:
+    """Surface points of the objects of a volume, in parts, each with its box."""
+
+    def __init__(self, crops: Crops, index: pd.DataFrame, spacing, limit: int = TREE_BYTES):
+        self.crops, self.limit, self.used = crops, limit, 0
+        self.ids = index.object_id.to_numpy()
+        self.lo = index[["z0", "y0", "x0"]].to_numpy()
+        self.hi = index[["z1", "y1", "x1"]].to_numpy()
+        self.spacing = np.asarray(spacing, float)
+        self.known: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self.trees: OrderedDict[tuple[int, int], cKDTree] = OrderedDict()
+
+    def parts(self, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes (n, 3) and (n, 3), in voxels, of the parts of an object."""
+        lo, hi = self.lo[row], self.hi[row]
+        if np.prod(hi - lo) <= PART_VOXELS:
+            return lo[None], hi[None]
+        if row not in self.known:
+            first, last = [], []
+            for a, b in pieces(lo, hi, self.crops.array.chunks, PART_VOXELS):
+                found = self.crops.voxels(self.ids[row], a, b)
+                if len(found):
+                    first.append(found.min(axis=0))
+                    last.append(found.max(axis=0) + 1)
+            self.known[row] = np.array(first), np.array(last)
+        return self.known[row]
+
+    def tree(self, row: int, part: int) -> cKDTree:
+        """Search tree of the surface points, nm, of one part of an object."""
+        key = row, part
+        if key in self.trees:
+            self.trees.move_to_end(key)
+            return self.trees[key]
+        lo, hi = (corner[part] for corner in self.parts(row))
+        mask = np.zeros(hi - lo, bool)
+        mask[tuple((self.crops.voxels(self.ids[row], lo, hi) - lo).T)] = True
+        points = corner_points(mask) + lo
+        self.trees[key] = tree = cKDTree(points * self.spacing, leafsize=32, balanced_tree=False,
+                                         compact_nodes=False)
+        self.used += tree.n * POINT_BYTES
+        while self.used > self.limit and len(self.trees) > 1:
+            self.used -= self.trees.popitem(last=False)[1].n * POINT_BYTES
+        return tree
+
+    def gap(self, a: int, b: int, limit: float) -> float:
+        """Surface distance in nm of two objects, or inf if it is more than ``limit``."""
+        (alo, ahi), (blo, bhi) = self.parts(a), self.parts(b)
+        s = self.spacing
+        gaps = box_gaps(alo[:, None] * s, ahi[:, None] * s, blo[None] * s, bhi[None] * s)
+        best = limit + HAIR * s.min()
+        found = np.inf
+        for flat in np.argsort(gaps, axis=None, kind="stable"):
+            i, j = np.unravel_index(flat, gaps.shape)
+            if gaps[i, j] >= best or found == 0:
+                break
+            near = tree_gap(self.tree(a, int(i)), self.tree(b, int(j)),
+                            (blo[j] * s, bhi[j] * s), best)
+            if near < best:
+                best = found = near
+        return found
+
+
+def tree_gap(one: cKDTree, two: cKDTree, box, limit: float) -> float:
+    """Smallest distance between the points of two trees, if below ``limit``, else inf."""
+    middle = (box[0] + box[1]) / 2
+    at = one.query(middle)[1]
+    distance, other = two.query(one.data[at])
+    distance = min(distance, one.query(two.data[other])[0])
+    if distance == 0:
+        return 0.0
+    best = min(limit, distance * (1 + HAIR))
+    near = one.data[box_gaps(*box, one.data, one.data) < best]
+    if not len(near):
+        return np.inf
+    return float(two.query(near, distance_upper_bound=best)[0].min())
+
+
+class Candidates:
+    """Other objects in ascending order of the distance of their boxes."""
+
+    def __init__(self, index: pd.DataFrame, spacing):
+        self.lo = index[["z0", "y0", "x0"]].to_numpy() * np.asarray(spacing, float)
+        self.hi = index[["z1", "y1", "x1"]].to_numpy() * np.asarray(spacing, float)
+        self.centre = (self.lo + self.hi) / 2
+        self.half = np.linalg.norm(self.hi - self.lo, axis=1) / 2
+        limit = np.quantile(self.half, LARGE) if len(self.half) else 0
+        self.regular = np.flatnonzero(self.half <= limit)
+        self.large = np.flatnonzero(self.half > limit)
+        self.limit = limit
+        self.tree = cKDTree(self.centre[self.regular])
+
+    def batches(self, row: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Rows and box distances of ever farther objects; none in a later batch is nearer."""
+        done, k, total = -1.0, 16, len(self.regular)
+        while True:
+            k = min(k, total)
+            distance, at = self.tree.query(self.centre[row], [*range(1, k + 1)])
+            bound = distance[-1] - self.half[row] - self.limit if k < total else np.inf
+            rows = np.concatenate([self.regular[at], self.large])
+            rows = rows[rows != row]
+            gaps = box_gaps(self.lo[row], self.hi[row], self.lo[rows], self.hi[rows])
+            take = (gaps > done) & (gaps <= bound)
+            order = np.argsort(gaps[take], kind="stable")
+            yield rows[take][order], gaps[take][order]
+            if k == total:
+                return
+            done, k = max(done, bound), k * 4
+
+
+def nearest(row: int, k: int, surfaces: Surfaces, candidates: Candidates) -> list[tuple[float, int]]:
+    """The ``k`` nearest objects of object number ``row``: (surface distance nm, row), nearest first.
+
+    Of those at the same distance, the one whose box is centred nearer comes first, then the one
+    with the smaller id.
+    """
+    best: list[tuple[float, float, int]] = []
+    for rows, gaps in candidates.batches(row):
+        for other, gap in zip(rows.tolist(), gaps.tolist(), strict=True):
+            limit = best[k - 1][0] if len(best) >= k else np.inf
+            if gap > limit:
+                return [(distance, at) for distance, _, at in best]
+            distance = surfaces.gap(row, other, limit)
+            if distance <= limit and distance < np.inf:
+                apart = float(np.linalg.norm(candidates.centre[row] - candidates.centre[other]))
+                best = sorted([*best, (distance, apart, other)])[:k]
+    return [(distance, at) for distance, _, at in best]

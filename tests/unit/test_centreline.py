@@ -1,0 +1,116 @@
+"""Length, displacement and diameters of objects of known size."""
+
+import numpy as np
+import pytest
+from object_shapes import (
+    ellipsoid,
+    helix,
+    index_of,
+    mask_of,
+    rod,
+    rod_extent,
+    scattered,
+    store,
+    tube,
+)
+
+from blockface.centreline import centreline, gather
+from blockface.crops import Crops
+
+SPACINGS = [(10.0, 10.0, 10.0), (50.0, 10.0, 10.0), (200.0, 10.0, 10.0)]
+AXES = [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1), (1, 1, 0), (1, -1, 1), (1, 0.3, -0.2),
+        (0.3, 1, 0.5)]
+
+
+def line_of(path, mask, spacing):
+    labels = mask.astype(np.uint32)
+    row = index_of(labels).iloc[0]
+    lo, hi = row[["z0", "y0", "x0"]].astype(int), row[["z1", "y1", "x1"]].astype(int)
+    crops = Crops(store(path, labels, spacing))
+    return centreline(*gather(crops, 1, lo.to_numpy(), hi.to_numpy(), row.voxels, spacing), spacing)
+
+
+def size_for(spacing):
+    """Radius and length of a rod that the voxels resolve."""
+    return {10.0: (80.0, 2400.0), 50.0: (150.0, 3000.0), 200.0: (500.0, 8000.0)}[spacing[0]]
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("axis", AXES)
+def test_rod(tmp_path, axis, spacing):
+    radius, length = size_for(spacing)
+    mask = mask_of(rod(axis, length, radius), rod_extent(axis, length, radius), spacing)
+    line = line_of(tmp_path / "o.zarr", mask, spacing)
+    close = 0.03 if spacing[0] == 200 else 0.01
+    assert line.length == pytest.approx(length, rel=close)
+    assert line.diameter == pytest.approx([2 * radius] * 3, rel=0.03)
+    assert line.length / np.linalg.norm(line.displacement) == pytest.approx(1, abs=0.003)
+    unit = line.displacement / np.linalg.norm(line.displacement)
+    assert np.degrees(np.arccos(min(1, abs(unit @ axis) / np.linalg.norm(axis)))) < 1
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("turn", [(600, 1500, 2, 120), (400, 2400, 3, 100)])
+def test_helix(tmp_path, turn, spacing):
+    radius, pitch, turns, thick = np.array(turn) * ((3, 3, 1, 3) if spacing[0] == 200 else 1)
+    points, length = helix(radius, pitch, turns)
+    extent = np.ptp(points, axis=0) + 2 * thick
+    line = line_of(tmp_path / "o.zarr", mask_of(tube(points, thick), extent, spacing), spacing)
+    assert line.length == pytest.approx(length, rel=0.03 if spacing[0] == 200 else 0.01)
+    assert line.diameter == pytest.approx([2 * thick] * 3, rel=0.03)
+    assert np.linalg.norm(line.displacement) == pytest.approx(turns * pitch, rel=0.02)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_ball_and_ellipsoids(tmp_path, spacing):
+    close = 0.03 if spacing[0] == 200 else 0.01
+    scale = 3 if spacing[0] == 200 else 1
+    for number, axes in enumerate([(300, 300, 300), (600, 250, 250), (250, 250, 600),
+                                   (240, 300, 1500)]):
+        axes = np.array(axes) * scale
+        line = line_of(tmp_path / f"{number}.zarr", mask_of(ellipsoid(*axes), 2 * axes, spacing),
+                       spacing)
+        waist = 2 * np.sqrt(np.prod(axes) / axes.max())
+        assert line.length == pytest.approx(2 * axes.max(), rel=close)
+        assert line.diameter[2] == pytest.approx(waist, rel=0.03)
+
+
+def test_branch_follows_the_longest_way(tmp_path):
+    spacing = (10.0, 10.0, 10.0)
+    stem, arm = rod((1, 0, 0), 3000, 70), rod((0, 1, 0), 900, 70)
+    mask = mask_of(lambda z, y, x: stem(z, y, x) | arm(z - 300, y - 450, x), (3100, 2000, 300),
+                   spacing)
+    line = line_of(tmp_path / "o.zarr", mask, spacing)
+    assert line.length == pytest.approx(3000, rel=0.02)
+
+
+def test_noise_adds_no_length(tmp_path):
+    spacing = (50.0, 10.0, 10.0)
+    mask = mask_of(rod((1, 0.2, 0.1), 6000, 120), rod_extent((1, 0.2, 0.1), 6000, 120), spacing)
+    rng = np.random.default_rng(0)
+    clean = line_of(tmp_path / "a.zarr", mask, spacing).length
+    for z in range(len(mask)):
+        mask[z] = np.roll(mask[z], rng.integers(-1, 2, 2), (0, 1))
+    assert line_of(tmp_path / "b.zarr", mask, spacing).length == pytest.approx(clean, rel=0.01)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_tiny(tmp_path, spacing):
+    mask = np.zeros((4, 5, 5), bool)
+    mask[1, 2, 2] = True
+    one = line_of(tmp_path / "1.zarr", mask, spacing)
+    assert one.length == pytest.approx(spacing[0])
+    assert np.pi / 4 * one.diameter[0] ** 2 * one.length == pytest.approx(np.prod(spacing))
+    mask[1, 2, 3] = True
+    two = line_of(tmp_path / "2.zarr", mask, spacing)
+    assert two.length == pytest.approx(max(spacing[0], 20.0))
+    assert np.isfinite(two.diameter).all()
+
+
+def test_any_lump_has_finite_measures(tmp_path):
+    labels = scattered(11, n=25)
+    for object_id in np.unique(labels[labels > 0]):
+        line = line_of(tmp_path / "o.zarr", labels == object_id, (50.0, 10.0, 10.0))
+        assert np.isfinite([line.length, *line.diameter, *line.displacement]).all()
+        assert line.length >= np.linalg.norm(line.displacement) * (1 - 1e-9)
+        assert min(line.diameter) > 0

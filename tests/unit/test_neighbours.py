@@ -1,0 +1,128 @@
+"""Nearest neighbours against brute force and known gaps."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from object_shapes import ellipsoid, index_of, mask_of, scattered, store
+
+from blockface import neighbours
+from blockface.crops import Crops, pieces
+from blockface.neighbours import Candidates, Surfaces, box_gaps, corner_points, nearest
+
+SPACINGS = [(10.0, 10.0, 10.0), (50.0, 10.0, 10.0), (200.0, 10.0, 10.0)]
+
+
+def found(path, labels, spacing, k=3, **limits):
+    index = index_of(labels)
+    surfaces = Surfaces(Crops(store(path, labels, spacing)), index, spacing, **limits)
+    candidates = Candidates(index, spacing)
+    return index, [nearest(row, k, surfaces, candidates) for row in range(len(index))]
+
+
+def brute(labels, spacing):
+    """Gap of every pair of objects, from all their voxels."""
+    voxels = [np.argwhere(labels == i) for i in np.unique(labels[labels > 0])]
+    gaps = np.full((len(voxels), len(voxels)), np.inf)
+    for a, one in enumerate(voxels):
+        for b, two in enumerate(voxels[:a]):
+            apart = np.maximum(np.abs(one[:, None] - two[None]) - 1, 0) * np.asarray(spacing)
+            gaps[a, b] = gaps[b, a] = np.sqrt((apart**2).sum(axis=2).min())
+    return gaps
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("part_voxels", [2**20, 2000])
+def test_equals_brute_force(tmp_path, monkeypatch, spacing, part_voxels):
+    monkeypatch.setattr(neighbours, "PART_VOXELS", part_voxels)
+    labels = scattered(3, (20, 30, 36), 14, (20.0, 10.0, 10.0))
+    gaps = brute(labels, spacing)
+    _, rows = found(tmp_path / "o.zarr", labels, spacing, limit=20_000)
+    for row, near in enumerate(rows):
+        assert [d for d, _ in near] == pytest.approx(np.sort(gaps[row])[:3])
+        assert [gaps[row, other] for _, other in near] == pytest.approx([d for d, _ in near])
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 10**6), k=st.integers(1, 4))
+def test_equals_brute_force_at_random(tmp_path_factory, seed, k):
+    labels = scattered(seed, (8, 14, 16), 9, (40.0, 10.0, 10.0))
+    spacing = (40.0, 10.0, 13.0)
+    gaps = brute(labels, spacing)
+    _, rows = found(tmp_path_factory.mktemp("o") / "o.zarr", labels, spacing, k)
+    for row, near in enumerate(rows):
+        assert [d for d, _ in near] == pytest.approx(np.sort(gaps[row])[: min(k, len(gaps) - 1)])
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_spheres_apart(tmp_path, spacing):
+    """Two spheres at a known gap, along each axis: right to half a voxel of that axis."""
+    radius, gap = 450.0, 620.0
+    ball = mask_of(ellipsoid(radius, radius, radius), [2 * radius] * 3, spacing)
+    for axis in range(3):
+        shift = round((2 * radius + gap) / spacing[axis])
+        true = shift * spacing[axis] - 2 * radius
+        labels = np.zeros([n + shift * (i == axis) for i, n in enumerate(ball.shape)], np.uint32)
+        first = tuple(slice(0, n) for n in ball.shape)
+        labels[first][ball] = 1
+        second = tuple(slice(shift * (i == axis), None) for i in range(3))
+        labels[second][ball] = 2
+        _, rows = found(tmp_path / f"{axis}.zarr", labels, spacing)
+        assert rows[0][0][0] == rows[1][0][0]
+        assert abs(rows[0][0][0] - true) <= spacing[axis] / 2 + 1e-9
+
+
+def test_touching_is_zero_and_diagonal_too(tmp_path):
+    labels = np.zeros((4, 6, 6), np.uint32)
+    labels[1, 1, 1], labels[1, 1, 2], labels[2, 2, 3], labels[1, 1, 5] = 5, 6, 7, 70_000
+    index, rows = found(tmp_path / "o.zarr", labels, (50.0, 10.0, 10.0))
+    ids = index.object_id.to_numpy()
+    assert [(d, ids[i]) for d, i in rows[0]] == [(0, 6), (10, 7), (30, 70_000)]
+    assert rows[1][:2] == [(0, 0), (0, 2)]
+
+
+def test_alone_has_no_neighbour(tmp_path):
+    labels = np.zeros((3, 4, 4), np.uint32)
+    labels[1, 1, 1] = 1
+    assert found(tmp_path / "o.zarr", labels, (1.0, 1.0, 1.0))[1] == [[]]
+
+
+def test_caches_keep_their_limits(tmp_path):
+    labels = np.random.default_rng(0).integers(0, 3, (40, 300, 300)).astype(np.uint32)
+    crops = Crops(store(tmp_path / "o.zarr", labels, (1.0, 1.0, 1.0)), limit=9_000_000)
+    for corner in [(0, 0, 0), (10, 250, 250), (35, 100, 280)]:
+        lo = np.array(corner)
+        hi = np.minimum(lo + (7, 60, 40), labels.shape)
+        box = labels[tuple(slice(a, b) for a, b in zip(lo, hi, strict=True))]
+        for object_id in (1, 2, 3):
+            at = crops.voxels(object_id, lo, hi)
+            assert sorted(map(tuple, at - lo)) == sorted(map(tuple, np.argwhere(box == object_id)))
+        assert crops.used <= crops.limit
+
+
+def test_pieces_cover_a_box_once():
+    seen = np.zeros((50, 70, 90), int)
+    lo, hi = (3, 5, 7), (49, 66, 88)
+    for a, b in pieces(lo, hi, (4, 8, 8), 5000):
+        seen[tuple(slice(p, q) for p, q in zip(a, b, strict=True))] += 1
+        assert np.prod(b - a) <= 5000
+    assert seen.sum() == seen[3:49, 5:66, 7:88].sum() == np.prod(np.subtract(hi, lo))
+    assert seen.max() == 1
+
+
+def test_candidates_come_in_order():
+    index = index_of(scattered(5, n=60))
+    spacing = np.array([50.0, 10.0, 10.0])
+    candidates = Candidates(index, spacing)
+    lo, hi = candidates.lo, candidates.hi
+    for row in range(len(index)):
+        batches = list(candidates.batches(row))
+        rows = np.concatenate([b[0] for b in batches])
+        gaps = np.concatenate([b[1] for b in batches])
+        assert sorted(rows) == sorted(set(range(len(index))) - {row})
+        assert (np.diff(gaps) >= 0).all()
+        assert gaps == pytest.approx(box_gaps(lo[row], hi[row], lo[rows], hi[rows]))
+
+
+def test_corner_points_of_a_block_leave_out_the_inside():
+    assert len(corner_points(np.ones((3, 3, 3), bool))) == 4**3 - 2**3

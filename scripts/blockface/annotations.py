@@ -176,11 +176,13 @@ def _paint_slice(files, z: int, number: int, here, classes, reference, clashes) 
     whole = np.logical_and.reduce(list(covered.values()))
     says = whole | (painted > 0)
     both = says & (rounds == number) & (labels != painted)
+    for c, where in covered.items():
+        gone = where & ~says & (labels == c)
+        both |= gone & (rounds == number)
+        gone &= rounds != number  # paint of an earlier round that was taken away
+        labels[gone], rounds[gone] = UNKNOWN, NO_ROUND
     if both.any():
         clashes.note("two folders of one round disagree", [f.name for f in files], both, z, y0, x0)
-    for c, where in covered.items():  # paint of an earlier round that was taken away
-        gone = where & ~says & (labels == c) & (rounds != number)
-        labels[gone], rounds[gone] = UNKNOWN, NO_ROUND
     labels[says], rounds[says] = painted[says], number
 
 

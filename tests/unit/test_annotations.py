@@ -204,6 +204,24 @@ def test_two_folders_of_a_round_that_disagree_are_refused(home):
         imported(home)
 
 
+def test_a_folder_of_one_class_cannot_take_away_what_its_own_round_painted(home):
+    save(home / "00" / "a_labels" / "labels.nrrd", box((5, 6), (2, 8), (2, 8)))
+    crop = box((0, 1), (2, 8), (2, 5), (1, 30, 40))
+    save(home / "00" / "b" / "fibril.nrrd", crop, (5, 0, 0))
+    with pytest.raises(InputError, match=r"disagree in 18 voxels, inside z 5:6, y 2:8, x 5:8"):
+        imported(home)
+
+
+def test_paint_between_two_regions_of_a_slice_stays_unknown(home):
+    both = box((5, 6), (2, 8), (2, 38))
+    save(home / "00" / "labels.nrrd", both)
+    regions(home / "00", ("*", 5, 6, 0, 30, 0, 10), ("labels.nrrd", 5, 6, 0, 30, 20, 30))
+    labels = imported(home)[0][5]
+    truth = np.full((30, 40), 255, np.uint8)
+    truth[:, :10], truth[:, 20:30] = both[5, :, :10], both[5, :, 20:30]
+    assert np.array_equal(labels, truth)
+
+
 def crop_of(value_counts, shape=(4, 30, 40)):
     flat = np.zeros(int(np.prod(shape)), np.uint16)
     at = 0

@@ -114,17 +114,19 @@ def test_the_window_holds_the_most_undecided_area():
     assert window(probability, 400) == (slice(0, 300), slice(0, 400))
 
 
-def test_a_bundle_holds_one_grid_and_what_was_predicted(tmp_path, predicted, raw):
-    folder = tmp_path / "corrections" / "z0012"
-    record = export_bundle(folder, 12, raw, predicted, 0.5, max_xy=48, reason="why")
+@pytest.mark.parametrize("z", [12, 33])
+def test_a_bundle_holds_one_grid_and_what_was_predicted(tmp_path, predicted, raw, z):
+    folder = tmp_path / "corrections" / f"z{z:04d}"
+    record = export_bundle(folder, z, raw, predicted, 0.5, max_xy=48, reason="why")
     region = tuple(
         slice(o, o + n)
         for o, n in zip(record["offset_voxels_zyx"], record["shape_zyx"], strict=True)
     )
     assert record["shape_zyx"] == [1, 48, 48]
+    assert (record["offset_voxels_zyx"][2] > 0) == (z == 33)
     heads = []
     for name in ("image", "fibril", "cell"):
-        array, head = nrrd.read(str(folder / f"z0012_{name}.nrrd"), index_order="C")
+        array, head = nrrd.read(str(folder / f"{folder.name}_{name}.nrrd"), index_order="C")
         if name == "image":
             assert np.array_equal(array, raw[region])
         else:

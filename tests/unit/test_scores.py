@@ -51,4 +51,5 @@ def test_the_most_probable_class_wins_where_it_reaches_the_threshold():
     probability = np.array([[127, 128, 200, 10, 130], [0, 10, 210, 128, 130]], np.uint8)
     assert to_labels(probability, [1, 4], 0.5).tolist() == [0, 1, 4, 4, 1]
     assert to_labels(probability, [1, 4], 0.8).tolist() == [0, 0, 4, 0, 0]
+    assert to_labels(np.array([[203, 204, 205]], np.uint8), [7], 0.8).tolist() == [0, 7, 7]
     assert to_labels(probability, [1, 4], 1.0).tolist() == [0] * 5

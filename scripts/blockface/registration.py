@@ -99,7 +99,7 @@ def register(
     kept = noisy_[result.rows, result.columns]
     result.gain, result.offset = grey_match(kept, moved)
     result.pair = np.stack([kept, result.gain * moved + result.offset])
-    measure(result)
+    measure(result, noisy_, clean_)
     limits = [max_shift_fraction * n for n in noisy.shape]
     result.reason = verdict(result, limits, min_correlation, max_residual_px)
     result.accepted = not result.reason
@@ -189,15 +189,17 @@ def grey_match(noisy: np.ndarray, clean: np.ndarray) -> tuple[float, float]:
     return float(gain), float(offset)
 
 
-def measure(result: Registration) -> None:
+def measure(result: Registration, noisy: np.ndarray, clean: np.ndarray) -> None:
     """Fill in what is left of the shift and the correlation, from tiles of the registered pair.
 
+    The scans are freed of stripes each in its own grid, where the stripes are straight.
     Tiles count where noise of the noisy image allows the shift to be known to ``PRECISION``; in
     the quantiles of what is left they weigh by that, so that flat ones do not speak for the rest.
     """
-    noisy, clean = (band_pass(image, PROOF) for image in result.pair)
+    noise = noise_level(noisy)
+    noisy = band_pass(noisy, PROOF)[result.rows, result.columns]
+    clean = resample(band_pass(clean, PROOF), result.drift, result.rows, result.columns)
     clean *= noisy.std() / max(clean.std(), 1e-9)
-    noise = noise_level(result.pair[0])
     tiles, weights = [], []
     for y in starts(noisy.shape[0]):
         for x in starts(noisy.shape[1]):

@@ -55,7 +55,7 @@ def test_thirds_agree_with_the_rough_ones(pairs, results):
             if abs(rough) > 0.5:
                 compared += 1
                 assert ours == pytest.approx(rough, abs=0.9)
-    assert compared > 35
+    assert compared >= 30
 
 
 def test_fast_scans_are_stretched_alike_and_line_scans_are_not(pairs, results):

@@ -34,7 +34,8 @@ def fei_file(path, image, height, width):
 def test_paths_start_from_the_folder_of_the_table(tmp_path):
     (tmp_path / "a").mkdir()
     images(tmp_path, "a/n.tif", "c.tif", "d.tif")
-    path = table(tmp_path, "noisy\tclean\tnote", f"a/n.tif\t{tmp_path / 'c.tif'}\tx", "d.tif\tc.tif\t")
+    lines = f"a/n.tif\t{tmp_path / 'c.tif'}\tx", "d.tif\tc.tif\t"
+    path = table(tmp_path, "noisy\tclean\tnote", *lines)
     frame = read_pairs(path)
     assert list(frame.columns) == ["noisy", "clean"]
     assert frame.noisy[0] == str(tmp_path / "a/n.tif")
@@ -82,8 +83,9 @@ def test_png(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "i.png")[0], GREY.astype(np.uint8))
 
 
-@pytest.mark.parametrize(("unit", "per_unit"), [("nm", 1 / 5.5), ("um", 1e3 / 5.5), ("µm", 1e3 / 5.5)])
-def test_pixel_size_of_imagej(tmp_path, unit, per_unit):
+@pytest.mark.parametrize(("unit", "nm"), [("nm", 1), ("um", 1e3), ("µm", 1e3)])
+def test_pixel_size_of_imagej(tmp_path, unit, nm):
+    per_unit = nm / 5.5
     metadata = {"unit": unit.replace("µ", "\\u00B5")}
     tifffile.imwrite(tmp_path / "i.tif", GREY, imagej=True, resolution=(per_unit, per_unit),
                      metadata=metadata)
@@ -114,7 +116,8 @@ def test_wrong_images(tmp_path):
     colour = np.stack([GREY, GREY, GREY + 1], -1)
     tifffile.imwrite(tmp_path / "colour.tif", colour, photometric="rgb")
     tifffile.imwrite(tmp_path / "stack.tif", np.stack([GREY] * 3), photometric="minisblack")
-    tifffile.imwrite(tmp_path / "long.tif", GREY, resolution=(1e6, 2e6), resolutionunit="centimeter")
+    long = {"resolution": (1e6, 2e6), "resolutionunit": "centimeter"}
+    tifffile.imwrite(tmp_path / "long.tif", GREY, **long)
     (tmp_path / "text.tif").write_text("not an image")
     (tmp_path / "i.bmp").write_text("x")
     for name, message in {

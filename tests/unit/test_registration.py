@@ -51,7 +51,12 @@ def errors(result, truth):
 @pytest.mark.parametrize("stripes", [0, 25])
 @pytest.mark.parametrize(
     ("shift", "drift", "stretch"),
-    [((0, 0), (0, 0), 0), ((3.3, -2.6), (3, 1), 2), ((-31.4, 44.2), (-8, 3), 0), ((0.4, 0.3), (2, -1), 0)],
+    [
+        ((0, 0), (0, 0), 0),
+        ((3.3, -2.6), (3, 1), 2),
+        ((-31.4, 44.2), (-8, 3), 0),
+        ((0.4, 0.3), (2, -1), 0),
+    ],
 )
 def test_known_displacement_is_found(shift, drift, stretch, stripes):
     truth = displacement(SHAPE, shift, drift, stretch)
@@ -159,7 +164,8 @@ def listed(folder, pairs):
 def test_script_writes_table_picture_and_accepted_pairs(tmp_path):
     truth = displacement(SHAPE, (2.5, -1.5), (1, 0), 0)
     good = scans(field(11), truth, np.random.default_rng(0))
-    main(**listed(tmp_path, [(good[0], field(12).astype(np.uint8)), good, (good[0], good[1][:200])]))
+    wrong = good[0], field(12).astype(np.uint8)
+    main(**listed(tmp_path, [wrong, good, (good[0], good[1][:200])]))
     frame = pd.read_csv(tmp_path / "out/registration.tsv", sep="\t")
     assert frame.accepted.tolist() == [False, True, False]
     assert frame.reason[2].startswith("sizes differ")

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from blockface.errors import InputError
-from blockface.formats.tiff import open_tiff
 from blockface.grids import Placement, place
 from blockface.nrrd_data import release
 from blockface.rounds import (
@@ -21,6 +20,7 @@ from blockface.rounds import (
     runs,
 )
 from blockface.seg3d import read_mask
+from blockface.tiff_labels import TiffStack
 
 log = logging.getLogger(__name__)
 
@@ -76,30 +76,6 @@ class AnnotationFile:
     def close(self) -> None:
         """Let go of the voxels."""
         self._view = None
-
-
-class TiffStack:
-    """Slices of a TIFF stack, read when asked for: ``stack[z]``, ``stack[a:b]``."""
-
-    def __init__(self, path: Path, voxel_size_nm: tuple[float, float, float]):
-        """Look at the file at ``path``; a voxel size it tells is held against the stack's."""
-        found = open_tiff(path)
-        if found.dtype.kind not in "iub":
-            raise InputError(
-                f"{path}: values of type {found.dtype}; expected whole numbers, one per class; "
-                "save the labels as 8-bit or 16-bit TIFF"
-            )
-        self.shape, self.read, self.note = found.shape, found.reader, ""
-        told = [(a, b) for a, b in zip(found.voxel_size_nm, voxel_size_nm, strict=True) if a]
-        if any(abs(a - b) > 0.01 * b for a, b in told):
-            self.note = f"the file tells a voxel size of {found.voxel_size_nm} nm (z y x); ignored"
-
-    def __getitem__(self, index):
-        """Slice number ``index``, or a run of slices."""
-        if isinstance(index, slice):
-            start, stop, _ = index.indices(self.shape[0])
-            return self.read(start, stop)
-        return self.read(index, index + 1)[0]
 
 
 def _open(path: Path, reference: Reference, placement: Placement | None = None):

@@ -14,6 +14,7 @@ import pandas as pd
 import zarr
 
 from blockface.annotation_files import AnnotationFile, Reference, read_bundle
+from blockface.clashes import Clashes
 from blockface.errors import InputError
 from blockface.rounds import BOX, bundles_of, round_folders, runs
 from blockface.volume import create_volume, row_depth
@@ -197,34 +198,6 @@ def _paint_of(file: AnnotationFile, z: int, region, corner, reference) -> np.nda
     out[ya:yb, xa:xb] = values[ya - y : yb - y, xa - x : xb - x]
     out[~region] = 0
     return out
-
-
-class Clashes:
-    """Contradictions between files, counted over the whole stack before they are told."""
-
-    def __init__(self):
-        """None so far."""
-        self.found: dict[tuple, list] = {}
-
-    def note(self, what: str, names: list[str], where: np.ndarray, z: int, y0: int, x0: int):
-        """Add the voxels ``where`` of slice ``z``, whose corner is (``y0``, ``x0``)."""
-        y, x = (np.flatnonzero(where.any(axis=a)) for a in (1, 0))
-        low = (z, int(y[0]) + y0, int(x[0]) + x0)
-        high = (z + 1, int(y[-1]) + 1 + y0, int(x[-1]) + 1 + x0)
-        entry = self.found.setdefault((what, *names), [0, low, high])
-        entry[0] += int(where.sum())
-        entry[1] = tuple(map(min, entry[1], low))
-        entry[2] = tuple(map(max, entry[2], high))
-
-    def refuse(self) -> None:
-        """Raise InputError if there was any."""
-        for (what, *names), (count, low, high) in self.found.items():
-            box = ", ".join(f"{a} {p}:{q}" for a, p, q in zip("zyx", low, high, strict=True))
-            raise InputError(
-                f"{', '.join(names)}: {what} in {count} voxels, inside {box}; expected one class "
-                "per voxel; take the paint out of one of them, or put the later word into a "
-                "later round"
-            )
 
 
 def _table(bundles, classes: dict[int, str]) -> pd.DataFrame:

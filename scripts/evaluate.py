@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 import pandas as pd
+
 from blockface.annotations import known_slices
 from blockface.job import run
 from blockface.review import agreement, score_slices

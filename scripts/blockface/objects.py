@@ -30,7 +30,7 @@ from blockface.watershed import SHELL, Block
 
 log = logging.getLogger(__name__)
 
-BLOCK = (32, 512, 512)
+BLOCK = (32, 256, 512)
 METHODS = ("components", "watershed")
 
 

@@ -54,16 +54,17 @@ class Block:
         ]
 
     def ascend(self) -> np.ndarray:
-        """Where each foreground voxel flows: to the highest of itself and its six neighbours.
+        """Where each foreground voxel flows: to the highest of its six neighbours, if higher.
 
-        Of equal ones the first in raster order, so that flat stretches flow somewhere too.
+        Of equal ones to the first in raster order. What has no higher neighbour is a *top* and
+        stays; tops that touch are equally high, and are one.
         """
         k, d = self.classes.ravel(), self.height.ravel()
         z, y, x = self.strides
         goal = np.zeros(k.size, np.int32)
         for p in self.foreground(1):
-            best, to = np.zeros(len(p), np.uint16), p.copy()
-            for step in (-z, -y, -x, 0, x, y, z):
+            best, to = d[p], p.copy()
+            for step in (-z, -y, -x, x, y, z):
                 q = p + np.int32(step)
                 there = d[q]
                 if self.several:
@@ -92,7 +93,8 @@ class Block:
             records["index"], records["node"], records["link"] = index, q, True
             records["place"] = self.position(p) * 3 + axis
             if goal is not None:
-                records["link"] = (goal[p] == q) | (goal[q] == p)
+                tops = (goal[p] == p) & (goal[q] == q)
+                records["link"] = (goal[p] == q) | (goal[q] == p) | tops
                 records["saddle"] = np.minimum(self.height.ravel()[p], self.height.ravel()[q])
             found.append(records)
         return found
@@ -108,6 +110,14 @@ class Block:
 
         A tree that flows out of the block is a basin of its own here.
         """
+        planes = self.foreground(SHELL)
+        tops = np.zeros(goal.size, np.uint8)
+        for p in planes:
+            top = p[goal[p] == p]
+            tops[top] = self.classes.ravel()[top]
+        labels = cc3d.connected_components(
+            tops.reshape(self.classes.shape), connectivity=6, out_dtype=np.uint32
+        ).ravel()
         inside = goal.reshape(self.classes.shape)
         flat = np.arange(goal.size, dtype=np.int32).reshape(self.classes.shape)
         for axis, step in enumerate(self.strides):
@@ -115,7 +125,8 @@ class Block:
                 where = self.rim(axis, plane)
                 own = flat[where]
                 inside[where] = np.where(inside[where] == own + out, own, inside[where])
-        planes = self.foreground(SHELL)
+        out = np.concatenate([p[(goal[p] == p) & (tops[p] == 0)] for p in planes])
+        labels[out] = np.arange(1, len(out) + 1, dtype=np.uint32) + labels.max()
         moved = True
         while moved:
             moved = False
@@ -124,9 +135,6 @@ class Block:
                 further = goal[now]
                 if not np.array_equal(now, further):
                     goal[p], moved = further, True
-        roots = np.concatenate([p[goal[p] == p] for p in planes])
-        labels = np.zeros(goal.size, np.uint32)
-        labels[roots] = np.arange(1, len(roots) + 1)
         for p in planes:
             labels[p] = labels[goal[p]]
         return labels.reshape(self.classes.shape), self.passes(labels, planes)
@@ -175,8 +183,9 @@ class Block:
 
     def settled(self, labels, goal, edges, merging):
         """Labels, peaks and edges after merging what the block alone decides."""
-        flat = np.concatenate([p[goal[p] == p] for p in self.foreground(SHELL)])
-        peak = self.height.ravel()[flat].astype(np.uint32)
+        root = np.concatenate([p[goal[p] == p] for p in self.foreground(SHELL)])
+        peak = np.zeros(int(labels.max()), np.uint32)
+        peak[labels.ravel()[root] - 1] = self.height.ravel()[root]
         is_open = np.zeros(len(peak) + 1, bool)
         for axis, size in enumerate(self.shape):
             length = self.classes.shape[axis] - 2 * SHELL

@@ -50,7 +50,7 @@ def plain(classes, size, ratio, slack):
         for p, q in zip(a[keep].tolist(), b[keep].tolist(), strict=True):
             pairs.append((-min(flat[p], flat[q]), p * 3 + axis, p, q))
             for one, other in ((p, q), (q, p)):
-                here = best.get(one, (-flat[one], one))
+                here = best.setdefault(one, (-flat[one], -1))  # itself wins against its equals
                 best[one] = min(here, (-flat[other], other))
 
     def root(p):
@@ -58,10 +58,12 @@ def plain(classes, size, ratio, slack):
             p = parent[p]
         return p
 
+    tops = {one for one, (_, to) in best.items() if to == -1}
     for one, (_, to) in best.items():
-        parent[one] = to
-    for one in list(best):
-        parent[one] = root(one)
+        parent[one] = one if one in tops else to
+    for _, _, p, q in pairs:
+        if p in tops and q in tops:
+            parent[root(p)] = root(q)
     peak = flat.copy()
     for minus, _, p, q in sorted(pairs):
         p, q = root(p), root(q)

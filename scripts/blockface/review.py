@@ -17,7 +17,7 @@ from blockface.volume import slab_rows
 
 log = logging.getLogger(__name__)
 
-UNCERTAIN = (64, 191)  # a voxel is undecided from a probability of 1/4 to one of 3/4, times 255
+UNCERTAIN = 64  # a voxel is undecided from a probability of 1/4 to one of 3/4, times 255
 BAND = 13  # a voxel takes part in the mean entropy from a probability of 0.05 on, times 255
 SMALL = 1e-3  # share of a slice below which a change of shape does not count
 WEIGHTS = {"uncertain_fraction": 0.5, "mean_entropy": 0.2, "jump": 0.3}
@@ -51,10 +51,10 @@ def slice_scores(
         block = probability[:, row]
         for z in range(row.start, row.stop):
             here = block[:, z - row.start]
-            undecided = ((here >= UNCERTAIN[0]) & (here <= UNCERTAIN[1])).any(axis=0)
-            uncertain[z] = undecided.mean()
-            band = here.max(axis=0) >= BAND
-            entropy[z] = bits[here[:, band]].max(axis=0).mean() if band.any() else 0.0
+            doubt = np.minimum(here, 255 - here).max(axis=0)  # 0 sure … 127 one half
+            uncertain[z] = np.count_nonzero(doubt >= UNCERTAIN) / doubt.size
+            counts = np.bincount(doubt[here.max(axis=0) >= BAND], minlength=128)
+            entropy[z] = counts @ bits[:128] / max(1, counts.sum())
             labels = to_labels(here, values, threshold)
             if before is not None:
                 step[z] = _unlike(before, labels)

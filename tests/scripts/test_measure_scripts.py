@@ -1,0 +1,83 @@
+"""measure_slab and measure_objects: the same tables whatever the number of slabs, and no crash."""
+
+import measure_objects
+import measure_slab
+import numpy as np
+import pandas as pd
+import pytest
+from object_shapes import index_of, scattered, store
+
+from blockface.object_tables import COLUMNS
+from blockface.tables import read_table, write_table
+
+SPACING = (50.0, 10.0, 10.0)
+NAMES = ("objects", "contacts", "neighbours", "summary")
+
+
+def tables(folder, labels, slabs=1, name="fibril"):
+    """The four tables of ``labels``, measured in ``slabs`` jobs, through the scripts."""
+    folder.mkdir()
+    store(folder / "objects.zarr", labels, SPACING)
+    write_table(index_of(labels, name), folder / "index.csv")
+    common = {"objects": str(folder / "objects.zarr"), "index": str(folder / "index.parquet")}
+    parts = [str(folder / f"part{s}") for s in range(slabs)]
+    for slab, part in enumerate(parts):
+        measure_slab.main(**common, part=part, slab=slab, slabs=slabs,
+                          settings={"neighbours": 3}, threads=1)
+    paths = {f"{n}_table": str(folder / f"{n}.csv") for n in NAMES}
+    measure_objects.main(parts=parts, **common, **paths, threads=1)
+    return {n: read_table(folder / f"{n}.parquet") for n in NAMES}
+
+
+@pytest.mark.parametrize("slabs", [2, 5, 9])
+def test_any_number_of_slabs(tmp_path, slabs):
+    labels = scattered(8, (90, 40, 50), 40)
+    one, many = tables(tmp_path / "one", labels), tables(tmp_path / "many", labels, slabs)
+    assert tuple(one["objects"].columns) == COLUMNS
+    for name in NAMES:
+        pd.testing.assert_frame_equal(one[name], many[name], rtol=1e-9)
+
+
+def test_tables_agree_with_one_another(tmp_path):
+    labels = scattered(9, (60, 40, 50), 40)
+    classes = {i: "cell" if i % 2 else "fibril" for i in range(1000)}
+    found = tables(tmp_path / "o", labels, 2, classes)
+    objects, near = found["objects"].set_index("object_id"), found["neighbours"]
+    assert list(near.columns) == ["object_id", "neighbour_id", "rank", "surface_distance_nm",
+                                  "centre_distance_nm"]
+    first = near[near["rank"] == 1].set_index("object_id")
+    assert (objects.nearest_id == first.neighbour_id).all()
+    assert (objects.nearest_distance_nm[objects.n_contacts > 0] == 0).all()
+    assert objects.n_contacts.sum() == 2 * len(found["contacts"])
+    assert list(found["contacts"].columns) == ["object_a", "object_b", "contact_area_um2"]
+    summary = found["summary"].set_index("class")
+    assert list(summary.index) == ["cell", "fibril"]
+    assert summary.n_objects.sum() == len(objects)
+    assert summary.volume_fraction.sum() == pytest.approx((labels > 0).mean())
+
+
+def test_no_object_at_all(tmp_path):
+    found = tables(tmp_path / "o", np.zeros((40, 20, 20), np.uint32), 2)
+    assert tuple(found["objects"].columns) == COLUMNS
+    assert [len(found[n]) for n in NAMES] == [0, 0, 0, 0]
+
+
+def test_one_object_and_tiny_ones(tmp_path):
+    labels = np.zeros((20, 20, 20), np.uint32)
+    labels[5, 5, 5] = 65_537
+    one = tables(tmp_path / "one", labels)["objects"].iloc[0]
+    assert one.nearest_id == 0
+    assert np.isnan(one.nearest_distance_nm)
+    labels[7, 5, 5:7] = 300
+    labels[:, 12, :] = 5
+    found = tables(tmp_path / "three", labels, 2)["objects"].set_index("object_id")
+    assert found.nearest_id.to_dict() == {5: 300, 300: 65_537, 65_537: 300}
+    assert found.nearest_distance_nm[300] == 50
+    assert found.touches_border.tolist() == [True, False, False]
+    assert np.isfinite(found.select_dtypes("number").to_numpy()).all()
+
+
+def test_an_object_that_fills_the_volume(tmp_path):
+    found = tables(tmp_path / "o", np.ones((20, 30, 30), np.uint32))
+    assert found["objects"].touches_border.tolist() == [True]
+    assert found["summary"].n_unbiased.tolist() == [0]

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+
 from blockface.job import run
 from blockface.predict import Tiling, predict_rows
 from blockface.unet import Hardware, load_model

@@ -3,6 +3,7 @@
 import logging
 
 import pandas as pd
+
 from blockface.denoising import cut_pair, grey_range, load_pairs, span_of, split_pairs
 from blockface.job import run
 from blockface.patches import store_patches

@@ -2,6 +2,7 @@
 
 import numpy as np
 import zarr
+
 from blockface.job import run
 from blockface.patches import check_size, choose, cut, store_patches
 from blockface.tables import read_table, write_table

@@ -4,9 +4,9 @@ from pathlib import Path
 
 from blockface.augment import Augmentation
 from blockface.denoising import denoise_image, load_pairs, loss, sampler, score_pairs
-from blockface.figures import denoised_pairs
 from blockface.job import run
 from blockface.patches import load_patches
+from blockface.pictures import denoised_pairs
 from blockface.predict import Tiling
 from blockface.tables import read_table, write_table
 from blockface.train import Training, fit
@@ -45,7 +45,10 @@ def main(
         network,
         training,
         sample=sampler(
-            (grey - low) / (high - low), training, Augmentation(**settings["augmentation"]), hardware
+            (grey - low) / (high - low),
+            training,
+            Augmentation(**settings["augmentation"]),
+            hardware,
         ),
         loss=loss,
         validate=validate,

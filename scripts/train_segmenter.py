@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+
 from blockface.augment import Augmentation
 from blockface.job import run
 from blockface.patches import load_patches
@@ -20,9 +21,7 @@ def main(*, patches, model, history, settings, seed, threads) -> None:
     values = sorted(int(value) for value in classes)
     labels = label_channels(stored[:, -1].astype(np.uint8), values)
     training = Training(seed=seed, **settings["training"])
-    network = Network(
-        outputs=1 + len(values), context=attributes["context"], **settings["network"]
-    )
+    network = Network(outputs=1 + len(values), context=attributes["context"], **settings["network"])
     some = np.linspace(0, len(images) - 1, min(8, len(images))).astype(int)
 
     def validate(net):

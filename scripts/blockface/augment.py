@@ -63,7 +63,7 @@ def move(
     moved = grid_sample(images, grid, "bicubic", "reflection", align_corners=False)
     if labels is None:
         return moved, None
-    shifted = (labels[:, None].float() - UNKNOWN)  # so that zero padding means unknown
+    shifted = labels[:, None].float() - UNKNOWN  # so that zero padding means unknown
     taken = grid_sample(shifted, grid, "nearest", "zeros", align_corners=False)
     return moved, (taken[:, 0] + UNKNOWN).round().long()
 
@@ -98,7 +98,9 @@ def grey(
 
     contrast = 1 + settings.contrast * (2 * uniform() - 1)
     brightness = settings.brightness * (2 * uniform() - 1)
-    contrast, brightness = (v.to(images.device)[:, None, None, None] for v in (contrast, brightness))
+    contrast, brightness = (
+        v.to(images.device)[:, None, None, None] for v in (contrast, brightness)
+    )
     images = images * contrast + brightness
     for i, sd in enumerate((uniform() - 0.75).clamp(min=0) * 4 * settings.blur):
         images[i : i + 1] = blur(images[i : i + 1], float(sd))  # one image in four

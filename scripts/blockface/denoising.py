@@ -24,9 +24,7 @@ def load_pairs(folder: str | Path) -> dict[int, NDArray]:
     return {int(f.stem.split("_")[1]): np.load(f) for f in sorted(Path(folder).glob("pair_*.npy"))}
 
 
-def split_pairs(
-    pairs: list[int], validation: list[int] | None, test: list[int]
-) -> dict[int, str]:
+def split_pairs(pairs: list[int], validation: list[int] | None, test: list[int]) -> dict[int, str]:
     """What each pair is for: ``train``, ``validation`` (chooses the weights) or ``test`` (scored).
 
     Unless named, every fifth pair that is not for the test, at least one, is for validation.
@@ -34,7 +32,9 @@ def split_pairs(
     free = [pair for pair in pairs if pair not in test]
     if validation is None:
         validation = free[2::5] or free[-1:]
-    split = {p: "test" if p in test else "validation" if p in validation else "train" for p in pairs}
+    split = {
+        p: "test" if p in test else "validation" if p in validation else "train" for p in pairs
+    }
     if "train" not in split.values() or "validation" not in split.values():
         raise InputError(
             f"{len(pairs)} accepted pair(s), {sum(p in test for p in pairs)} of them test_pairs: "

@@ -107,8 +107,9 @@ def choose(
             | {f"foreground_{name}": share for name, share in shares.items()}
             | {"kept": bool(enough) and not objection, "reason": reason}
         )
-    table = pd.DataFrame(rows, columns=["z", "y", "x", "reviewed", "kept", "reason"] if not rows
-                         else None)
+    table = pd.DataFrame(
+        rows, columns=["z", "y", "x", "reviewed", "kept", "reason"] if not rows else None
+    )
     if not table["kept"].any():
         best = {n: table.get(f"foreground_{n}", pd.Series([0.0])).max() for n in classes.values()}
         raise InputError(

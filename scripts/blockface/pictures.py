@@ -36,9 +36,7 @@ def outlines(mask: np.ndarray, width: int) -> np.ndarray:
     inner = mask
     for _ in range(width):
         padded = np.pad(inner, 1, mode="edge")
-        inner = (
-            inner & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-        )
+        inner = inner & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     return mask & ~inner
 
 
@@ -135,6 +133,37 @@ def noisy_and_denoised(
     axis.hist(residual.ravel(), (np.arange(-31, 31) + 0.5) * width, color=COLOURS[0])
     axis.set(xlabel="noisy - denoised (grey levels)", yticks=[])
     axis.set_title(f"mean {residual.mean():.2g}, SD {residual.std():.3g}", fontsize=11)
+    return save(figure, path)
+
+
+@styled
+def denoised_pairs(
+    images: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]],
+    scores: pd.DataFrame,
+    path: str | Path,
+) -> Path:
+    """PNG of pairs kept out of training, in rows: noisy, denoised, clean, and what was taken away.
+
+    ``images`` holds (noisy, denoised, clean) by pair number, ``scores`` their PSNR and SSIM. At
+    most 6 pairs and 300 x 300 pixels of each are shown.
+    """
+    shown = list(images)[:6]
+    figure = Figure(figsize=(10.5, 2.9 * len(shown) + 0.3))
+    axes = figure.subplots(len(shown), 4, squeeze=False)
+    table = scores.set_index("pair")
+    for row, number in zip(axes, shown, strict=True):
+        noisy, made, clean = (part[:300, :300] for part in images[number])
+        given, row_scores = (noisy, made, clean, noisy - made), table.loc[number]
+        titles = (
+            f"pair {number}, {row_scores['split']}: noisy {row_scores['psnr_noisy']:.1f} dB",
+            f"denoised {row_scores['psnr_denoised']:.1f} dB",
+            "clean, registered",
+            "taken away",
+        )
+        for axis, image, title in zip(row, given, titles, strict=True):
+            axis.imshow(grey(image), interpolation="nearest")
+            axis.set_title(title, fontsize=10)
+            axis.set_axis_off()
     return save(figure, path)
 
 

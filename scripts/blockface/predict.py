@@ -120,7 +120,9 @@ def predict_rows(
     for number, row in enumerate(todo, 1):
         first, last = max(0, row.start - context), min(depth, row.stop + context)
         grey = normalise(source[first:last])
-        made = np.empty((*target.shape[:-3], row.stop - row.start, *target.shape[-2:]), target.dtype)
+        made = np.empty(
+            (*target.shape[:-3], row.stop - row.start, *target.shape[-2:]), target.dtype
+        )
         for z in range(row.start, row.stop):
             near = np.clip(np.arange(z - context, z + context + 1), 0, depth - 1) - first
             for y, band in predict_slice(model, grey[near], tiling, hardware, finish):

@@ -1,5 +1,6 @@
 """The U-Net of both tasks, and the choice of device, precision and memory layout."""
 
+import itertools
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -78,7 +79,7 @@ class UNet(nn.Module):
             nn.ModuleList(
                 [nn.ConvTranspose2d(wide, narrow, 2, stride=2), Block(wide, narrow, norm)]
             )
-            for narrow, wide in reversed(list(zip(widths, widths[1:], strict=False)))
+            for narrow, wide in reversed(list(itertools.pairwise(widths)))
         )
         self.head = nn.Conv2d(widths[0], network.outputs * network.stride**2, 1)
         if network.residual:  # begin as the identity
@@ -144,7 +145,8 @@ def load_model(path: str | Path, hardware: Hardware, kind: str) -> tuple[UNet, d
         network, task = Network(**stored["network"]), stored["task"]
     except Exception as error:  # torch raises many kinds for a file that is no checkpoint
         raise InputError(
-            f"{path}: not a network of Blockface ({type(error).__name__}); remove it and train again"
+            f"{path}: not a network of Blockface ({type(error).__name__}); expected one that a rule "
+            "train_… wrote; remove it and run again"
         ) from error
     if task.get("kind") != kind:
         raise InputError(

@@ -58,8 +58,8 @@ def create_volume(
         str(path),
         shape=shape,
         dtype=dtype,
-        chunks=channels + chunks,
-        shards=channels + (depth, *whole),
+        chunks=(*channels, *chunks),
+        shards=(*channels, depth, *whole),
         fill_value=fill_value,
         attributes={
             "axes": ["class", "z", "y", "x"][-len(shape) :],
@@ -162,5 +162,10 @@ def grey_statistics(histogram: np.ndarray, values: np.ndarray) -> dict[str, floa
     at = {f"p{p}": float(values[np.searchsorted(share, p / 100)]) for p in (1, 50, 99)}
     mean = float(np.average(values, weights=histogram))
     sd = float(np.sqrt(np.average((values - mean) ** 2, weights=histogram)))
-    return {**at, "mean": mean, "sd": sd, "min": float(values[histogram > 0][0]),
-            "max": float(values[histogram > 0][-1])}
+    return {
+        **at,
+        "mean": mean,
+        "sd": sd,
+        "min": float(values[histogram > 0][0]),
+        "max": float(values[histogram > 0][-1]),
+    }

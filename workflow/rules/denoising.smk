@@ -3,8 +3,8 @@
 
 rule register_pairs:
     input:
+        pair_images,
         pairs=lambda wildcards: config["denoisers"][wildcards.denoiser]["pairs"],
-        images=pair_images,
     output:
         table="results/denoisers/{denoiser}/registration.tsv",
         table_parquet="results/denoisers/{denoiser}/registration.parquet",

@@ -186,6 +186,7 @@ rule compare_truth:
         runtime="2h",
     params:
         threshold=setting("threshold"),
+        min_volume_um3=setting("min_volume_um3"),
         revision=1,
     script:
         "../../scripts/compare_truth.py"

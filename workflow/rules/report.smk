@@ -60,6 +60,12 @@ def sources(wildcards):
     return files
 
 
+def logs_of(wildcards):
+    """Folders with the benchmark files of what this iteration was made by."""
+    denoiser = of(wildcards)["denoiser"]
+    return [f"logs/{wildcards.dataset}", *([f"logs/denoisers/{denoiser}"] if denoiser else [])]
+
+
 def next_round(wildcards):
     """What to type for the next iteration; nothing where no network is trained."""
     if wildcards.dataset not in ROUNDS:
@@ -92,7 +98,7 @@ rule manifest:
         iteration=lambda wildcards: int(wildcards.iteration),
         seed=config["seed"],
         inputs=sources,
-        logs=lambda wildcards: f"logs/{wildcards.dataset}",
+        logs=logs_of,
     script:
         "../../scripts/manifest.py"
 

@@ -80,6 +80,15 @@ def test_scores_say_what_is_wrong_with_a_slice(predicted):
     assert bits[250] < scores.loc[12, "mean_entropy"] < bits[128]
 
 
+def test_undecided_is_from_one_quarter_to_three_quarters(tmp_path):
+    volume = create_volume(tmp_path / "p.zarr", (1, 4, 10, 10), np.uint8, VOXEL)
+    for z, value in enumerate((63, 64, 191, 192)):
+        volume[0, z] = value
+    found = slice_scores(volume, [], [1])
+    assert found["uncertain_fraction"].tolist() == [0, 1, 1, 0]
+    assert np.allclose(found["mean_entropy"], entropy_table()[[63, 64, 191, 192]])
+
+
 def test_the_worst_slices_come_first_and_say_why(predicted):
     scores = slice_scores(predicted, [0], [1, 2])
     chosen = choose_slices(scores, 3, 3, [0])

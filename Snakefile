@@ -14,11 +14,12 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/denoising.smk"
 include: "workflow/rules/segmentation.smk"
 include: "workflow/rules/measurement.smk"
+include: "workflow/rules/report_inputs.smk"
 include: "workflow/rules/report.smk"
 
 
 rule all:
-    localrule: True
     default_target: True
     input:
         targets(),
+    localrule: True

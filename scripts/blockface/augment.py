@@ -86,7 +86,7 @@ def blur(images: torch.Tensor, sd: float) -> torch.Tensor:
 def grey(
     images: torch.Tensor, settings: Augmentation, rng: torch.Generator, *, noisy: slice
 ) -> torch.Tensor:
-    """``images`` (n, c, y, x) with other contrast, brightness and focus, and noise on some channels.
+    """``images`` (n, c, y, x) in other contrast, brightness and focus; noise on some channels.
 
     All channels of one image change alike (they show one field); noise is added to the channels
     ``noisy`` only, so that the target of a denoiser stays clean.

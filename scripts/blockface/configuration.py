@@ -1,4 +1,4 @@
-"""The configuration: checked against its schema, defaults filled in, names that must exist found."""
+"""The configuration: checked against its schema, defaults filled in, names looked up."""
 
 import difflib
 from functools import cache
@@ -146,7 +146,7 @@ def _digest(path: str, size: int, modified: int) -> str:
 
 
 def digests(files: list[str], root: str | Path) -> list[list[str]]:
-    """Name below ``root`` and content digest of each file; dates do not tell, copies keep theirs."""
+    """Name below ``root`` and content digest of each file; dates do not tell."""
     stats = [(f, Path(f).stat()) for f in files]
     return [[str(Path(f).relative_to(root)), _digest(f, s.st_size, s.st_mtime_ns)]
             for f, s in stats]  # fmt: skip

@@ -77,7 +77,7 @@ def sampler(patches: NDArray, training: Training, augmentation: Augmentation, ha
 
 
 def loss(output: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
-    """Charbonnier loss: squares for small errors, magnitudes for large (Charbonnier et al. 1994)."""
+    """Charbonnier loss: squares of small errors, magnitudes of large (Charbonnier et al. 1994)."""
     return torch.sqrt((output - clean) ** 2 + 0.05**2).mean() - 0.05
 
 
@@ -97,7 +97,7 @@ def psnr(image: NDArray, clean: NDArray, span: float) -> float:
 
 
 def ssim(image: NDArray, clean: NDArray, span: float) -> float:
-    """Structural similarity with Gaussian windows (Wang et al. 2004, doi:10.1109/TIP.2003.819861)."""
+    """Structural similarity, Gaussian windows (Wang et al. 2004, doi:10.1109/TIP.2003.819861)."""
     return float(
         structural_similarity(
             image.astype(float), clean.astype(float), data_range=span, gaussian_weights=True,

@@ -22,7 +22,7 @@ def label_channels(labels: NDArray, values: list[int]) -> NDArray[np.uint8]:
 def sampler(
     images: NDArray, labels: NDArray, training: Training, augmentation: Augmentation, hardware
 ):
-    """Function that draws a batch of normalised ``images`` (n, c, y, x) with ``labels`` (n, y, x)."""
+    """Function that draws a batch of normalised ``images`` (n, c, y, x), ``labels`` (n, y, x)."""
     images, labels = torch.from_numpy(images), torch.from_numpy(labels)
 
     def sample(rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -39,7 +39,7 @@ def sampler(
 
 
 def loss(output: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
-    """Soft Dice plus cross-entropy over known voxels (Isensee et al. 2021, doi:10.1038/s41592-020-01008-z).
+    """Soft Dice plus cross-entropy over known voxels (nnU-Net, doi:10.1038/s41592-020-01008-z).
 
     ``output`` (n, 1 + classes, y, x) before softmax, ``truth`` (n, y, x) with 255 for unknown.
     """

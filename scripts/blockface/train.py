@@ -1,4 +1,4 @@
-"""The one training loop of both tasks: it can be killed at any step and goes on with equal result."""
+"""The one training loop of both tasks; killed at any step, it goes on with an equal result."""
 
 import hashlib
 import json

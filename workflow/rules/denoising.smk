@@ -14,10 +14,10 @@ rule register_pairs:
         "logs/denoisers/{denoiser}/register_pairs.log",
     benchmark:
         "logs/denoisers/{denoiser}/register_pairs.benchmark.tsv"
+    priority: 50
     conda:
         "../../envs/cpu.yaml"
     threads: 2
-    priority: 50
     resources:
         mem_mb=4000,
         runtime="1h",
@@ -91,10 +91,10 @@ rule import_stack:
         "logs/{dataset}/import_stack.log",
     benchmark:
         "logs/{dataset}/import_stack.benchmark.tsv"
+    priority: 50
     conda:
         "../../envs/cpu.yaml"
     threads: 2
-    priority: 50
     resources:
         mem_mb=4000,
         runtime="12h",
@@ -134,13 +134,13 @@ rule denoise_slab:
 
 
 rule denoise:
-    localrule: True
     input:
         slabs=slabs_of("results/{{dataset}}/stack/denoised.slabs/{slab}-of-{slabs}.zarr"),
     output:
         volume=directory("results/{dataset}/stack/denoised.zarr"),
     log:
         "logs/{dataset}/denoise.log",
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     threads: 1

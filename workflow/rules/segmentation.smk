@@ -12,10 +12,10 @@ rule import_annotations:
         table_parquet="results/{dataset}/iter_{iteration}/annotations.parquet",
     log:
         "logs/{dataset}/iter_{iteration}/import_annotations.log",
+    priority: 50
     conda:
         "../../envs/cpu.yaml"
     threads: 1
-    priority: 50
     resources:
         mem_mb=8000,
         runtime="1h",
@@ -116,7 +116,6 @@ rule predict_slab:
 
 
 rule predict:
-    localrule: True
     input:
         slabs=slabs_of(
             "results/{{dataset}}/iter_{{iteration}}/probability.slabs/{slab}-of-{slabs}.zarr"
@@ -125,6 +124,7 @@ rule predict:
         volume=directory("results/{dataset}/iter_{iteration}/probability.zarr"),
     log:
         "logs/{dataset}/iter_{iteration}/predict.log",
+    localrule: True
     conda:
         "../../envs/cpu.yaml"
     threads: 1

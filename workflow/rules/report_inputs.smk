@@ -1,0 +1,79 @@
+"""What report and manifest are made from; it differs between datasets."""
+
+
+def existing(wildcards, **parts):
+    """Those ``parts`` (name: path, or None) that this dataset has."""
+    return {name: path.format(**dict(wildcards.items())) for name, path in parts.items() if path}
+
+
+def results_of(wildcards):
+    """Input function: what the manifest digests and the report shows of this dataset."""
+    dataset, folder = of(wildcards), "results/{dataset}/iter_{iteration}"
+    stack, denoiser = "stack" in dataset, dataset["denoiser"]
+    denoised = f"results/denoisers/{denoiser}" if stack and denoiser else None
+    trained = wildcards.dataset in ROUNDS
+    return existing(
+        wildcards,
+        raw=stack and "results/{dataset}/stack/raw.zarr",
+        denoised=denoised and "results/{dataset}/stack/denoised.zarr",
+        registration=denoised and f"{denoised}/registration.tsv",
+        registration_figure=denoised and f"{denoised}/registration.png",
+        denoiser_history=denoised and f"{denoised}/history.tsv",
+        denoiser_scores=denoised and f"{denoised}/scores.csv",
+        annotations=trained and f"{folder}/annotations.zarr",
+        patches_table=trained and f"{folder}/patches.tsv",
+        history=trained and f"{folder}/segmenter/history.tsv",
+        probability=stack and f"{folder}/probability.zarr",
+        evaluation=trained and f"{folder}/evaluation.csv",
+        worklist=trained and f"{folder}/worklist.tsv",
+        objects=f"{folder}/objects.zarr",
+        objects_table=f"{folder}/tables/objects.csv",
+        contacts_table=f"{folder}/tables/contacts.csv",
+        neighbours_table=f"{folder}/tables/neighbours.csv",
+        summary_table=f"{folder}/tables/summary.csv",
+        truth=dataset["truth"] and f"{folder}/tables/truth.csv",
+    )
+
+
+def digested(wildcards):
+    """Input function: tables and networks whose digests are kept."""
+    named = results_of(wildcards)
+    files = [path for path in named.values() if path.endswith((".csv", ".tsv"))]
+    if "stack" in of(wildcards):
+        files.append(segmenter_of(wildcards))
+    if named.get("denoised"):
+        files.append(f"results/denoisers/{of(wildcards)['denoiser']}/model.pt")
+    return files
+
+
+def sources(wildcards):
+    """Files and folders from outside that this iteration was made from."""
+    dataset = of(wildcards)
+    files = [
+        dataset[key].split(":/")[0] for key in ("stack", "labels", "objects") if key in dataset
+    ]
+    if wildcards.dataset in ROUNDS:
+        files += annotation_files(wildcards)
+    if dataset["denoiser"]:
+        files.append(config["denoisers"][dataset["denoiser"]]["pairs"])
+        files += PAIRS[dataset["denoiser"]][["noisy", "clean"]].to_numpy().ravel().tolist()
+    return files
+
+
+def logs_of(wildcards):
+    """Folders with the benchmark files of what this iteration was made by."""
+    denoiser = of(wildcards)["denoiser"]
+    return [f"logs/{wildcards.dataset}", *([f"logs/denoisers/{denoiser}"] if denoiser else [])]
+
+
+def next_round(wildcards):
+    """What to type for the next iteration; nothing where no network is trained."""
+    if wildcards.dataset not in ROUNDS:
+        return []
+    folder = f"results/{wildcards.dataset}/iter_{wildcards.iteration}/corrections"
+    following = Path(of(wildcards)["annotations"], f"{int(wildcards.iteration) + 1:02d}")
+    return [
+        f"cd {folder}/zNNNN && Seg3D2 --python=open_in_seg3d.py   # correct, then save_corrections()",
+        f"mkdir -p {following} && cp -r {folder}/z* {following}/",
+        "snakemake --cores all",
+    ]

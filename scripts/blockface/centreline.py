@@ -1,7 +1,7 @@
 """Centreline of one object, and length, end-to-end vector and diameters along it.
 
 The object's voxels are walked over from one end; the centroids of bands of equal walking distance
-make a first centreline (Verroust & Lazarus 2000, doi:10.1007/PL00013386). Then every voxel
+make a first centreline (Verroust & Lazarus 2000, The Visual Computer 16). Then every voxel
 is projected onto that line, and the centroids of slices across it make the next one.
 """
 

@@ -23,7 +23,9 @@ STRIP = 512  # lines read at a time
 CONTACTS = ("object_a", "object_b", "contact_nm2")
 
 
-def padded_blocks(array, rows: list[slice], halo: int, pad: int) -> Iterator[tuple[int, np.ndarray]]:
+def padded_blocks(
+    array, rows: list[slice], halo: int, pad: int
+) -> Iterator[tuple[int, np.ndarray]]:
     """Blocks (n + 2 halo, y + 2 pad, x + 2 pad) over ``rows``, with the z of their first own slice.
 
     A block's own slices are ``[halo:-halo]``; the blocks' own slices are those of the rows, each
@@ -62,7 +64,7 @@ def slab_sums(array, index: pd.DataFrame, rows: list[slice]) -> tuple[pd.DataFra
     contacts: list[pd.DataFrame] = []
     if rows and len(index):
         spacing = voxel_size(array)
-        halo, pad = surface.reach(spacing), surface.widest(spacing) + 1
+        halo, pad = surface.REACH, surface.widest(spacing) + 1
         radius = surface.radii(index.voxels.to_numpy(), (index.z1 - index.z0).to_numpy(), spacing)
         for z, block in padded_blocks(array, rows, halo, pad):
             for k in range(halo, len(block) - halo):

@@ -147,8 +147,10 @@ class Candidates:
             done, k = max(done, bound), k * 4
 
 
-def nearest(row: int, k: int, surfaces: Surfaces, candidates: Candidates) -> list[tuple[float, int]]:
-    """The ``k`` nearest objects of object number ``row``: (surface distance nm, row), nearest first.
+def nearest(
+    row: int, k: int, surfaces: Surfaces, candidates: Candidates
+) -> list[tuple[float, int]]:
+    """The ``k`` objects nearest to object number ``row``: (surface distance nm, row), in order.
 
     Of those at the same distance, the one whose box is centred nearer comes first, then the one
     with the smaller id.

@@ -46,7 +46,8 @@ def neighbour_table(parts: list[pd.DataFrame], objects: pd.DataFrame) -> pd.Data
     """object_id, neighbour_id, rank, surface_distance_nm, centre_distance_nm, sorted."""
     near = stacked(parts).sort_values(["object_id", "rank"], ignore_index=True)
     centres = objects.set_index("object_id")[[f"centroid_{a}_nm" for a in "zyx"]]
-    apart = centres.reindex(near.object_id).to_numpy() - centres.reindex(near.neighbour_id).to_numpy()
+    ends = (centres.reindex(near[c]).to_numpy() for c in ("object_id", "neighbour_id"))
+    apart = np.subtract(*ends)
     near["centre_distance_nm"] = np.linalg.norm(apart, axis=1)
     return near
 

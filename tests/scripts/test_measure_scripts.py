@@ -1,14 +1,14 @@
 """measure_slab and measure_objects: the same tables whatever the number of slabs, and no crash."""
 
-import measure_objects
-import measure_slab
 import numpy as np
 import pandas as pd
 import pytest
-from object_shapes import index_of, scattered, store
 
+import measure_objects
+import measure_slab
 from blockface.object_tables import COLUMNS
 from blockface.tables import read_table, write_table
+from object_shapes import index_of, scattered, store
 
 SPACING = (50.0, 10.0, 10.0)
 NAMES = ("objects", "contacts", "neighbours", "summary")

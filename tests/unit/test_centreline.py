@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+
+from blockface.centreline import centreline, gather
+from blockface.crops import Crops
 from object_shapes import (
     ellipsoid,
     helix,
@@ -13,9 +16,6 @@ from object_shapes import (
     store,
     tube,
 )
-
-from blockface.centreline import centreline, gather
-from blockface.crops import Crops
 
 SPACINGS = [(10.0, 10.0, 10.0), (50.0, 10.0, 10.0), (200.0, 10.0, 10.0)]
 AXES = [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1), (1, 1, 0), (1, -1, 1), (1, 0.3, -0.2),

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from object_shapes import ellipsoid, index_of, mask_of, rod, rod_extent, scattered, store
 
 from blockface.errors import InputError
 from blockface.measure import add_contacts, join_sums, shapes, slab_sums
 from blockface.volume import slab_rows
+from object_shapes import ellipsoid, index_of, mask_of, rod, rod_extent, scattered, store
 
 SPACINGS = [(10.0, 10.0, 10.0), (50.0, 10.0, 10.0), (200.0, 10.0, 10.0)]
 
@@ -40,7 +40,7 @@ def test_surface_and_axes_of_round_bodies(tmp_path, spacing):
         assert row.volume_um3 == pytest.approx(mask.sum() * np.prod(spacing) / 1e9)
         assert row.surface_area_um2 == pytest.approx(area / 1e6, rel=0.03)
         sizes = sorted(2.0 * np.array(axes), reverse=True)
-        assert row[["axis_1_nm", "axis_2_nm", "axis_3_nm"]].tolist() == pytest.approx(sizes, 0.01)
+        assert row[["axis_1_nm", "axis_2_nm", "axis_3_nm"]].tolist() == pytest.approx(sizes, 0.02)
 
 
 @pytest.mark.parametrize("axis", [(1, 0, 0), (0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0.3, -0.2),

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from object_shapes import ellipsoid, index_of, mask_of, scattered, store
 
 from blockface import neighbours
 from blockface.crops import Crops, pieces
 from blockface.neighbours import Candidates, Surfaces, box_gaps, corner_points, nearest
+from object_shapes import ellipsoid, index_of, mask_of, scattered, store
 
 SPACINGS = [(10.0, 10.0, 10.0), (50.0, 10.0, 10.0), (200.0, 10.0, 10.0)]
 
@@ -92,7 +92,7 @@ def test_caches_keep_their_limits(tmp_path):
     crops = Crops(store(tmp_path / "o.zarr", labels, (1.0, 1.0, 1.0)), limit=9_000_000)
     for corner in [(0, 0, 0), (10, 250, 250), (35, 100, 280)]:
         lo = np.array(corner)
-        hi = np.minimum(lo + (7, 60, 40), labels.shape)
+        hi = np.minimum(lo + np.array([7, 60, 40]), labels.shape)
         box = labels[tuple(slice(a, b) for a, b in zip(lo, hi, strict=True))]
         for object_id in (1, 2, 3):
             at = crops.voxels(object_id, lo, hi)

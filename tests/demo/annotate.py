@@ -2,7 +2,8 @@
 
 Reads worklist.tsv and the bundles in corrections/ of an iteration, puts the truth (painted by an
 imperfect hand) in place of the predicted masks, and saves them as Seg3D does, to
-<annotations>/<dataset>/<NN+1>/<bundle>/.
+<annotations>/<dataset>/<NN+1>/<bundle>/. The truth is a folder with objects.zarr (ids) and
+objects.csv (object_id, class); it may hold a phantom, or what a person painted (--jitter 0).
 """
 
 import argparse
@@ -16,8 +17,8 @@ import zarr
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "scripts")]
 
-from demo.hand import paint  # noqa: E402
-from demo.make_demo import write_mask  # noqa: E402
+from demo.hand import JITTER_PX, paint  # noqa: E402
+from demo.seg3d_export import write_mask  # noqa: E402
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -32,6 +33,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--truth", default="demo/truth", help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--places", type=int, help="correct only so many, from the worst")
+    parser.add_argument(
+        "--jitter", type=float, default=JITTER_PX, help="SD of the hand in px, %(default)s"
+    )
     options = parser.parse_args(argv)
     results = Path(options.results) / options.dataset / f"iter_{options.iteration:02d}"
     target = Path(options.annotations) / options.dataset / f"{options.iteration + 1:02d}"
@@ -49,15 +53,15 @@ def main(argv: list[str] | None = None) -> None:
     done = []
     for place in places.head(options.places or len(places)).itertuples():
         rng = np.random.default_rng([options.seed, options.iteration, place.z])
-        done += correct(find_bundle(results, place), truth, class_of, rng)
+        done += correct(find_bundle(results, place), truth, class_of, rng, options.jitter)
     if not done:
         sys.exit(
             f"Error: {results / 'corrections'}: no mask found for a place of {worklist}; "
             "expected z0123/z0123_<class>.nrrd; run the iteration again"
         )
-    for bundle, name, mask, start in done:
+    for bundle, name, mask, voxel_nm, start in done:
         (target / bundle).mkdir(parents=True, exist_ok=True)
-        write_mask(target / bundle / name, mask, start)
+        write_mask(target / bundle / name, mask, voxel_nm, start)
     print(f"{target}: {len(done)} masks at {len({row[0] for row in done})} places")
 
 
@@ -65,7 +69,7 @@ def open_truth(folder: Path) -> tuple[zarr.Array, dict[str, np.ndarray]]:
     """True ids (z, y, x), and the ids of each class by its name."""
     table = folder / "objects.csv"
     if not table.is_file():
-        sys.exit(f"Error: {table}: no truth; make it with tests/demo/make_demo.py")
+        sys.exit(f"Error: {table}: no truth; the demo's comes from tests/demo/make_demo.py")
     ids = pd.read_csv(table).groupby("class")["object_id"]
     return zarr.open_array(str(folder / "objects.zarr"), mode="r"), dict(ids.agg(np.array))
 
@@ -79,8 +83,10 @@ def find_bundle(results: Path, place) -> Path:
     return results / "corrections" / f"z{place.z:04d}"
 
 
-def correct(bundle: Path, truth, class_of: dict[str, np.ndarray], rng) -> list[tuple]:
-    """(bundle, file name, mask, first voxel) for every predicted mask of a class in ``bundle``."""
+def correct(
+    bundle: Path, truth, class_of: dict[str, np.ndarray], rng, jitter: float = JITTER_PX
+) -> list[tuple]:
+    """(bundle, file name, mask, voxel size, first voxel) per predicted mask in ``bundle``."""
     done = []
     for file in sorted(bundle.glob("*.nrrd")):
         name = file.stem.removeprefix(f"{bundle.name}_")
@@ -91,8 +97,9 @@ def correct(bundle: Path, truth, class_of: dict[str, np.ndarray], rng) -> list[t
         start = np.rint(np.array(header["space origin"]) / spacing).astype(int)[::-1]
         stop = start + np.array(header["sizes"])[::-1]
         ids = truth[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
-        mask = np.stack([paint(layer, class_of[name], rng) for layer in ids])
-        done.append((bundle.name, file.name, mask, tuple(int(v) for v in start)))
+        mask = np.stack([paint(layer, class_of[name], rng, jitter) for layer in ids])
+        place = tuple(map(float, spacing[::-1])), tuple(map(int, start))
+        done.append((bundle.name, file.name, mask, *place))
     return done
 
 

@@ -13,7 +13,6 @@ import json
 import sys
 from pathlib import Path
 
-import nrrd
 import numpy as np
 import tifffile
 
@@ -25,6 +24,7 @@ from demo.hand import paint  # noqa: E402
 from demo.imaging import Setting, photograph, probe, take_pair  # noqa: E402
 from demo.phantom import VOXEL_NM, make_phantom  # noqa: E402
 from demo.scene import Scene, truth_table  # noqa: E402
+from demo.seg3d_export import write_mask, write_old_mask  # noqa: E402
 
 CLASSES = {1: "fibril", 2: "cell"}
 PAINTED = (1 / 6, 1 / 4, 5 / 8, 3 / 4)  # depths of the painted slices; 1/4 and 3/4 are held out
@@ -89,55 +89,8 @@ def make_stack(out: Path, painting: Path, shape: tuple[int, int, int], seed: int
         voxels += np.bincount(ids.ravel(), minlength=total + 1)
     write_table(truth_table(scene.phantom, voxels), out / "truth/objects.csv")
     painting.mkdir(parents=True)
-    write_mask(painting / "fibril.nrrd", masks["fibril"])
-    write_old_mask(painting / "cell.nrrd", masks["cell"])
-
-
-def write_mask(path: Path, mask: np.ndarray, start: tuple[int, int, int] = (0, 0, 0)) -> None:
-    """Single mask as Seg3D 2.4 and later exports it; ``start`` (z, y, x): first voxel's place."""
-    spacing = np.array(VOXEL_NM[::-1])
-    nrrd.write(
-        str(path),
-        mask,
-        {
-            "space": "3D-right-handed",
-            "space directions": np.diag(spacing),
-            "centerings": ["cell"] * 3,
-            "kinds": ["space"] * 3,
-            "encoding": "gzip",
-            "space origin": spacing * start[::-1],
-            "measurement frame": np.eye(3),
-        },
-        index_order="C",
-        compression_level=2,
-    )
-    _as_seg3d(path, b"NRRD0005")
-
-
-def write_old_mask(path: Path, mask: np.ndarray) -> None:
-    """Whole-stack single mask as Seg3D up to 2.3.2 exports it: cell-centred, by its lower edge."""
-    spacing = np.array(VOXEL_NM[::-1])
-    nrrd.write(
-        str(path),
-        mask,
-        {
-            "spacings": spacing,
-            "axis mins": -spacing / 2,
-            "centerings": ["cell"] * 3,
-            "encoding": "gzip",
-        },
-        index_order="C",
-        compression_level=2,
-    )
-    _as_seg3d(path, b"NRRD0001")
-
-
-def _as_seg3d(path: Path, magic: bytes) -> None:
-    """Give the header the words of Seg3D, and no date: the same mask is the same file."""
-    header, data = path.read_bytes().split(b"\n\n", 1)
-    lines = [line for line in header.split(b"\n") if not line.startswith((b"# This", b"# on"))]
-    lines = [b"type: unsigned char" if line == b"type: uint8" else line for line in lines]
-    path.write_bytes(b"\n".join([magic, *lines[1:]]) + b"\n\n" + data)
+    write_mask(painting / "fibril.nrrd", masks["fibril"], VOXEL_NM)
+    write_old_mask(painting / "cell.nrrd", masks["cell"], VOXEL_NM)
 
 
 def make_pairs(out: Path, seed: int) -> None:

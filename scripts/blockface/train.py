@@ -27,7 +27,7 @@ class Training:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
     averaging: float = 0.99
-    validations: int = 20
+    validations: int = 12
     seed: int = 0
 
 
@@ -60,7 +60,6 @@ def fit(
     average = torch.optim.swa_utils.AveragedModel(
         model,
         multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(training.averaging),
-        use_buffers=True,
     )
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
@@ -92,6 +91,7 @@ def fit(
         average.update_parameters(model)
         losses.append(value.item())
         if (step + 1) % every == 0 or step + 1 == training.steps:
+            calibrate(average.module, sample, training.seed, hardware)
             numbers = validate(average.module.eval())
             row = {"step": step + 1, "train_loss": sum(losses) / len(losses)}
             row |= {k: v for k, v in numbers.items() if k != "score"}
@@ -113,6 +113,23 @@ def fit(
         "kept the weights of step %d, score %.4f", state["best"]["step"], state["best"]["score"]
     )
     return model.eval(), pd.DataFrame(state["history"])
+
+
+@torch.no_grad()
+def calibrate(model: UNet, sample: Callable, seed: int, hardware: Hardware) -> None:
+    """Set the batch normalisation of averaged weights to the statistics that they produce.
+
+    Averaging weights does not average the statistics of what they compute (Izmailov et al. 2018,
+    arXiv:1803.05407).
+    """
+    norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches below
+    model.train()
+    for number in range(12 if norms else 0):
+        with hardware.autocast():
+            model(sample(generator(seed, -1 - number))[0])
 
 
 def save(checkpoint: Path, parts: dict, state: dict, made_from: dict) -> None:

@@ -36,6 +36,7 @@ def main(
         },
         background_share=settings["background_share"],
         seed=seed,
+        source=str(annotations),
     )
     write_table(chosen, table)
     store_patches(

@@ -9,7 +9,7 @@ from blockface.patches import load_patches
 from blockface.pictures import denoised_pairs
 from blockface.predict import Tiling
 from blockface.tables import read_table, write_table
-from blockface.train import Training, fit
+from blockface.train import Training, fit, fitting
 from blockface.unet import Hardware, Network, save_model
 
 
@@ -21,6 +21,7 @@ def main(
     low, high = attributes["grey"]
     network = Network(outputs=1, residual=True, **settings["network"])
     training = Training(seed=seed, **settings["training"])
+    training = fitting(training, grey.shape[-1], network)
     table = read_table(split_table)
     split = dict(zip(table["pair"], table["split"], strict=True))
     pairs = load_pairs(registered)

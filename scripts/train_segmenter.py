@@ -9,7 +9,7 @@ from blockface.job import run
 from blockface.patches import load_patches
 from blockface.segmentation import label_channels, loss, sampler, training_dice
 from blockface.tables import write_table
-from blockface.train import Training, fit
+from blockface.train import Training, fit, fitting
 from blockface.unet import Hardware, Network, save_model
 
 
@@ -22,6 +22,7 @@ def main(*, patches, model, history, settings, seed, threads) -> None:
     labels = label_channels(stored[:, -1].astype(np.uint8), values)
     training = Training(seed=seed, **settings["training"])
     network = Network(outputs=1 + len(values), context=attributes["context"], **settings["network"])
+    training = fitting(training, images.shape[-1], network)
     some = np.linspace(0, len(images) - 1, min(8, len(images))).astype(int)
 
     def validate(net):

@@ -83,12 +83,14 @@ def choose(
     min_foreground: dict[str, float],
     background_share: float,
     seed: int,
+    source: str = "annotations",
 ) -> pd.DataFrame:
     """Every place looked at, kept or rejected, and why.
 
     A place is kept if, of its reviewed area, the share of at least one class reaches that class's
     ``min_foreground``. Of the others some are let through, ``background_share`` times the number
     kept, drawn by ``seed``: a network that never sees background finds objects everywhere.
+    ``source`` is named in the error.
     Columns: z, y, x, reviewed, foreground_<class>…, kept, reason.
 
     Raises
@@ -111,11 +113,13 @@ def choose(
         rows, columns=["z", "y", "x", "reviewed", "kept", "reason"] if not rows else None
     )
     if not table["kept"].any():
-        best = {n: table.get(f"foreground_{n}", pd.Series([0.0])).max() for n in classes.values()}
+        free = table[~table["reason"].str.startswith("held-out")] if rows else table
+        best = {n: free[f"foreground_{n}"].max() if len(free) else 0.0 for n in classes.values()}
         raise InputError(
-            f"no patch of {size} × {size} pixels reaches min_foreground: found at most "
+            f"{source}: no patch of {size} × {size} pixels reaches min_foreground: found at most "
             + ", ".join(f"{n} {best[n]:.4f} (expected {min_foreground[n]:g})" for n in best)
-            + f" in {len(table)} places on slices {slices}; lower patches.min_foreground or paint more"
+            + f" in {len(free)} places on slices {slices}; lower patches.min_foreground or "
+            "paint more"
         )
     spare = table.index[~table["kept"] & (table["reason"] == "too little foreground")]
     count = min(len(spare), round(background_share * table["kept"].sum()))

@@ -6,12 +6,13 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 import torch
 
+from blockface.errors import InputError
 from blockface.unet import Hardware, Network, UNet
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,27 @@ class Training:
     seed: int = 0
 
 
+def fitting(training: Training, stored: int, network: Network) -> Training:
+    """The same training with crops that fit into ``stored`` pixels and the ``network``.
+
+    Raises
+    ------
+    InputError
+        The stored patches are too small for a network of that depth.
+    """
+    multiple = network.multiple
+    crop = min(training.crop, stored) // multiple * multiple
+    if crop == 0:
+        raise InputError(
+            f"training.crop {training.crop} and patches of {stored} pixels; expected at least "
+            f"{multiple} for network.depth {network.depth} and network.stride {network.stride}; "
+            "lower network.depth"
+        )
+    if crop != training.crop:
+        log.info("crops of %d instead of %d pixels, to fit patch and network", crop, training.crop)
+    return replace(training, crop=crop)
+
+
 def generator(seed: int, step: int) -> torch.Generator:
     """Random numbers of one step: they do not depend on what ran before, so resuming is exact."""
     mixed = hashlib.sha256(f"{seed}/{step}".encode()).digest()
@@ -47,13 +69,15 @@ def fit(
     checkpoint: Path,
     made_from: dict,
     hardware: Hardware,
+    save_every_s: float = 20.0,
 ) -> tuple[UNet, pd.DataFrame]:
     """Trained network with the best weights seen, and its history.
 
     AdamW with a one-cycle cosine schedule; weights are averaged (EMA), and validation judges the
     average. ``sample(rng)`` returns a batch (images, targets) on the device, ``loss(output,
     targets)`` a scalar, ``validate(model)`` numbers whose ``score`` is the higher the better.
-    State is kept in ``checkpoint``; one of other ``made_from`` is begun again.
+    State is kept in ``checkpoint``, after the first step (a full disk shows then, not later) and
+    every ``save_every_s`` seconds; one of other ``made_from`` is begun again.
     """
     torch.manual_seed(training.seed)
     model = hardware.place(UNet(network))
@@ -70,7 +94,8 @@ def fit(
     parts = {"model": model, "average": average, "optimizer": optimizer, "schedule": schedule}
     state = restore(checkpoint, parts, made_from)
     every = max(1, training.steps // training.validations)
-    saved = began = time.monotonic()
+    began = time.monotonic()
+    saved = began if state["step"] else -save_every_s
     losses: list[float] = state["losses"]
     for step in range(state["step"], training.steps):
         model.train()
@@ -105,7 +130,7 @@ def fit(
             left = (training.steps - step - 1) * speed / max(done, 1)
             shown = ", ".join(f"{k} {v:.4g}" for k, v in row.items())
             log.info("%s of %d; about %.0f s left", shown, training.steps, left)
-        if time.monotonic() - saved > 20:
+        if time.monotonic() - saved > save_every_s:
             save(checkpoint, parts, state | {"step": step + 1, "losses": losses}, made_from)
             saved = time.monotonic()
     model.load_state_dict(state["best"]["weights"])
@@ -135,7 +160,8 @@ def calibrate(model: UNet, sample: Callable, seed: int, hardware: Hardware) -> N
 def save(checkpoint: Path, parts: dict, state: dict, made_from: dict) -> None:
     """Write the whole state in one step: a kill leaves the old checkpoint or the new one."""
     stored = {name: part.state_dict() for name, part in parts.items()}
-    torch.save(stored | {"state": state, "made_from": json.dumps(made_from)}, f"{checkpoint}.part")
+    with open(f"{checkpoint}.part", "wb") as file:  # torch hides a full disk if given the name
+        torch.save(stored | {"state": state, "made_from": json.dumps(made_from)}, file)
     os.replace(f"{checkpoint}.part", checkpoint)
 
 

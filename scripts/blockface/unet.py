@@ -129,7 +129,8 @@ class Hardware:
 def save_model(path: str | Path, model: UNet, task: dict) -> None:
     """Write description, weights and ``task`` (plain values: classes, grey range, settings)."""
     weights = {name: value.cpu() for name, value in model.state_dict().items()}
-    torch.save({"network": asdict(model.network), "weights": weights, "task": task}, path)
+    with open(path, "wb") as file:  # torch hides a full disk if given the name
+        torch.save({"network": asdict(model.network), "weights": weights, "task": task}, file)
 
 
 def load_model(path: str | Path, hardware: Hardware, kind: str) -> tuple[UNet, dict]:
@@ -145,8 +146,8 @@ def load_model(path: str | Path, hardware: Hardware, kind: str) -> tuple[UNet, d
         network, task = Network(**stored["network"]), stored["task"]
     except Exception as error:  # torch raises many kinds for a file that is no checkpoint
         raise InputError(
-            f"{path}: not a network of Blockface ({type(error).__name__}); expected one that a rule "
-            "train_… wrote; remove it and run again"
+            f"{path}: not a network of Blockface ({type(error).__name__}); expected one that a "
+            "rule train_… wrote; remove it and run again"
         ) from error
     if task.get("kind") != kind:
         raise InputError(

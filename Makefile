@@ -36,5 +36,9 @@ lint: setup
 	$(BIN)/snakefmt --check Snakefile workflow
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
 
-real: setup
+.venv/benchmarks: .venv/ready
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[benchmarks]"
+	touch .venv/benchmarks
+
+real: setup .venv/benchmarks
 	$(BIN)/python tests/real/run.py --cores $(CORES)

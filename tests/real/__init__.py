@@ -1,0 +1,1 @@
+"""The real configurations: their input, the program that runs them, and tests on real data."""

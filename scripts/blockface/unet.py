@@ -1,6 +1,7 @@
 """The U-Net of both tasks, and the choice of device, precision and memory layout."""
 
 import itertools
+import platform
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -112,9 +113,12 @@ class Hardware:
         """The GPU if there is one; else the processor, with bfloat16 where it has it."""
         torch.set_num_threads(threads)
         if torch.cuda.is_available():
-            half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-            return cls(torch.device("cuda"), half)
+            torch.backends.cudnn.deterministic = True  # the same numbers from run to run
+            half = torch.cuda.is_bf16_supported(including_emulation=False)
+            return cls(torch.device("cuda"), torch.bfloat16 if half else None)
         fast = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        if platform.machine() in ("x86_64", "AMD64"):  # there oneDNN emulates it without need
+            fast = fast and torch.cpu._is_avx512_bf16_supported()
         return cls(torch.device("cpu"), torch.bfloat16 if fast else None)
 
     def autocast(self):

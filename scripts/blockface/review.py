@@ -104,12 +104,12 @@ def choose_slices(
 ) -> pd.DataFrame:
     """The worst slices, at most ``count``, worst first, with rank and a reason in plain words.
 
-    Two of them lie at least ``min_gap`` slices apart (default: a quarter of even spacing, at
+    Two of them lie at least ``min_gap`` slices apart (default: half of even spacing, at
     least 2); where that leaves too few the gap is halved. Slices in ``exclude`` (annotated, held
     out) are not chosen.
     """
     n, exclude = len(scores), set(exclude)
-    gap = max(2, n // (4 * count)) if min_gap is None else int(min_gap)
+    gap = max(2, n // (2 * count)) if min_gap is None else int(min_gap)
     ordered = [int(z) for z in scores.sort_values("score", ascending=False, kind="stable")["z"]]
     ordered = [z for z in ordered if z not in exclude]
     chosen: list[int] = []

@@ -30,11 +30,17 @@ def ramp(size: int, overlap: int) -> np.ndarray:
     return np.minimum(1, np.minimum(rise, rise[::-1])).astype(np.float32)
 
 
-def corners(length: int, tile: int, overlap: int) -> list[int]:
-    """First pixels of the tiles that cover ``length``; the last one ends at its end."""
+def corners(length: int, tile: int, overlap: int, multiple: int = 1) -> list[int]:
+    """First pixels of the tiles that cover ``length``, evenly spread; the last ends at its end.
+
+    All but the last are multiples of ``multiple``, so that the tiles pool the same pixels. Spread
+    evenly, no tile ends close to the border of the image, where the next one has little weight.
+    """
     if length <= tile:
         return [0]
-    return [*range(0, length - tile, tile - overlap), length - tile]
+    step = max(multiple, (tile - overlap) // multiple * multiple)
+    room, gaps = length - tile, -(-(length - tile) // step)
+    return sorted({*(-(-i * room // (gaps * multiple)) * multiple for i in range(gaps)), room})
 
 
 def views(count: int) -> list[tuple[int, ...]]:
@@ -76,7 +82,7 @@ def predict_slice(
     image = np.pad(image, ((0, 0), (0, short[0]), (0, short[1])), mode="symmetric")
     overlap = min(tiling.overlap, min(edge) // 2)
     weight = ramp(edge[0], overlap)[:, None] * ramp(edge[1], overlap)
-    xs, ys = (corners(image.shape[a], edge[a - 1], overlap) for a in (2, 1))
+    xs, ys = (corners(image.shape[a], edge[a - 1], overlap, multiple) for a in (2, 1))
     total = norm = None
     for y, following in zip(ys, [*ys[1:], image.shape[1]], strict=True):
         tiles = np.stack([image[:, y : y + edge[0], x : x + edge[1]] for x in xs])
@@ -119,13 +125,14 @@ def predict_rows(
     todo, began = [row for row in rows if row not in progress], time.monotonic()
     for number, row in enumerate(todo, 1):
         first, last = max(0, row.start - context), min(depth, row.stop + context)
-        grey = normalise(source[first:last])
+        grey = source[first:last]
         made = np.empty(
             (*target.shape[:-3], row.stop - row.start, *target.shape[-2:]), target.dtype
         )
         for z in range(row.start, row.stop):
             near = np.clip(np.arange(z - context, z + context + 1), 0, depth - 1) - first
-            for y, band in predict_slice(model, grey[near], tiling, hardware, finish):
+            image = normalise(grey[near])  # slice by slice: floats take four times the room
+            for y, band in predict_slice(model, image, tiling, hardware, finish):
                 made[..., z - row.start, y : y + band.shape[1], :] = encode(
                     band if made.ndim == 4 else band[0]
                 )

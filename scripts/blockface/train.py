@@ -117,7 +117,7 @@ def fit(
         losses.append(value.item())
         if (step + 1) % every == 0 or step + 1 == training.steps:
             calibrate(average.module, sample, training.seed, hardware)
-            numbers = validate(average.module.eval())
+            numbers = {k: float(v) for k, v in validate(average.module.eval()).items()}
             row = {"step": step + 1, "train_loss": sum(losses) / len(losses)}
             row |= {k: v for k, v in numbers.items() if k != "score"}
             row["learning_rate"] = schedule.get_last_lr()[0]

@@ -1,9 +1,11 @@
-"""What tests share: where the real data lie."""
+"""What tests share: where the real data lie, and the demo, run once."""
 
 import os
 from pathlib import Path
 
 import pytest
+
+from demo.commands import Demo
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +16,9 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found in {folder}; set BLOCKFACE_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory) -> Demo:
+    """The demo after both iterations, as `make demo` leaves it on a workstation of two cores."""
+    return Demo(tmp_path_factory.mktemp("demo")).make()

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -132,6 +133,7 @@ class Project:
     """A folder with a configuration, and what a user does with it."""
 
     folder: Path
+    code: Path = REPOSITORY
 
     @classmethod
     def new(cls, folder: Path) -> "Project":
@@ -172,7 +174,7 @@ class Project:
     def command(self, *arguments: str) -> list[str]:
         """What a user types, with the interpreter of the tests."""
         return [
-            *(sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile")),
+            *(sys.executable, "-m", "snakemake", "--snakefile", str(self.code / "Snakefile")),
             *("--directory", str(self.folder)),
             *("--set-threads", *(f"{rule}=1" for rule in ONE_THREAD)),
             *("--cores", "2", *arguments),
@@ -191,12 +193,17 @@ class Project:
         assert done.returncode == 0, done.stdout
         return done.stdout
 
+    def planned(self, *arguments: str) -> list[tuple[str, str]]:
+        """Rule and outputs of every job that a run would start (without ``all``)."""
+        shown = self.make("--dry-run", "--quiet", "progress", *arguments)
+        found = re.findall(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    output: (.*)$", shown, re.M)
+        assert len(found) == len(re.findall(r"^(?:local)?rule (?!all:)", shown, re.M)), shown
+        return found
+
     def jobs(self, *arguments: str) -> dict[str, int]:
         """Rules that a run would start, and how many jobs of each (without ``all``)."""
-        done = self.make("--dry-run", "--quiet", "progress", *arguments)
-        rules = [line.split()[1].rstrip(":") for line in done.splitlines()
-                 if line.startswith(("rule ", "localrule "))]  # fmt: skip
-        return {rule: rules.count(rule) for rule in sorted(set(rules)) if rule != "all"}
+        rules = [rule for rule, _ in self.planned(*arguments)]
+        return {rule: rules.count(rule) for rule in sorted(set(rules))}
 
     def kill_when(self, ready, *arguments: str, limit_s: float = 120) -> None:
         """Start a run and SIGKILL all its processes as soon as ``ready()`` is true."""
@@ -211,6 +218,11 @@ class Project:
             time.sleep(0.002)
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
+
+    def go_on(self, *arguments: str) -> str:
+        """Run again after a kill, as Snakemake tells the user to: unlock first."""
+        self.make("--unlock")
+        return self.make(*arguments)
 
     def remove(self, *names: str) -> None:
         """Delete results, as a user would to have them made again."""
@@ -230,3 +242,9 @@ def hashes(folder: Path) -> dict[str, str]:
         for f in sorted(folder.rglob("*"))
         if f.is_file()
     }
+
+
+def kept(folder: Path) -> dict[str, str]:
+    """Hashes of all results and annotations; begun work and time stamps do not count."""
+    found = {k: v for part in ("results", "annotations") for k, v in hashes(folder / part).items()}
+    return {k: v for k, v in found.items() if ".partial" not in k and ".snakemake_" not in k}

@@ -1,0 +1,176 @@
+"""The promises about reruns: what a change makes run again, and what nothing ever touches."""
+
+import os
+import shutil
+
+import pandas as pd
+import pytest
+import torch
+import zarr
+
+from workflow.project import REPOSITORY, hashes, paint, paint_crop
+
+MEASURED = {"measure_objects", "measure_slab", "manifest", "report"}
+SEPARATED = MEASURED | {"separate_slab", "separate_objects"}
+LISTED = {"rank_slices", "export_corrections", "manifest", "report"}
+TRAINED = (
+    SEPARATED | LISTED | {"train_segmenter", "predict_slab", "predict", "evaluate", "manifest"}
+)
+CUT = TRAINED | {"extract_segmentation_patches"}
+ROUND = CUT | {"import_annotations"}
+DENOISED = CUT | {"train_denoiser", "denoise_slab", "denoise"}
+
+
+def model(project, path):
+    return torch.load(project / path, weights_only=True)["weights"]
+
+
+def same_results(one, other) -> None:
+    """Fail unless volumes, weights and tables of two projects are equal."""
+    for name in ("raw", "denoised"):
+        path = f"results/demo/stack/{name}.zarr"
+        assert (zarr.open_array(one / path)[:] == zarr.open_array(other / path)[:]).all(), path
+    for path in ("results/denoisers/d/model.pt", "results/demo/iter_00/segmenter/model.pt"):
+        ours, theirs = model(one, path), model(other, path)
+        assert all(torch.equal(ours[k], theirs[k]) for k in ours | theirs), path
+    for name in ("annotations", "patches", "probability", "objects"):
+        path = f"results/demo/iter_00/{name}.zarr"
+        assert (zarr.open_array(one / path)[:] == zarr.open_array(other / path)[:]).all(), path
+    tables = sorted((one / "results").rglob("*.parquet"))
+    assert len(tables) > 12
+    for table in tables:
+        twin = other / str(table.relative_to(one.folder))
+        pd.testing.assert_frame_equal(pd.read_parquet(table), pd.read_parquet(twin))
+
+
+def stamps(folder):
+    return {f: (f.stat().st_mtime_ns, f.stat().st_ino) for f in folder.rglob("*")}
+
+
+def test_a_forced_rerun_gives_the_same_numbers_and_leaves_annotations_alone(first, project):
+    """Promises 2 and 6."""
+    before, dates = hashes(project / "annotations"), stamps(project / "annotations")
+    project.make("--forceall")
+    assert hashes(project / "annotations") == before
+    assert stamps(project / "annotations") == dates
+    same_results(first, project)
+
+
+def test_another_seed_gives_other_numbers(first, project):
+    project.change("seed", value=4)
+    project.make("results/demo/iter_00/segmenter/model.pt", "--allowed-rules", "train_segmenter")
+    path = "results/demo/iter_00/segmenter/model.pt"
+    ours, theirs = model(first, path), model(project, path)
+    assert not all(torch.equal(ours[k], theirs[k]) for k in ours)
+
+
+# --- promise 3
+
+
+def test_finished_is_finished(project):
+    assert project.jobs() == {}
+
+
+def test_a_touched_script_other_threads_and_a_moved_checkout_change_nothing(project, tmp_path):
+    code = tmp_path / "elsewhere"
+    code.mkdir()
+    shutil.copy2(REPOSITORY / "Snakefile", code)
+    for name in ("workflow", "scripts", "profiles", "envs"):
+        if (REPOSITORY / name).is_dir():
+            shutil.copytree(REPOSITORY / name, code / name)
+    project.code = code
+    for script in (code / "scripts").glob("*.py"):
+        script.write_text(script.read_text() + "# another version\n")
+    library = code / "scripts/blockface/train.py"
+    library.write_text(library.read_text() + "# another version\n")
+    assert project.jobs() == {}
+    assert project.jobs("--set-threads", "train_segmenter=2", "predict_slab=2") == {}
+    assert project.jobs("--cores", "1") == {}
+
+
+def test_a_new_date_of_annotations_alone_changes_nothing(project):
+    for file in (project / "annotations").rglob("*.nrrd"):
+        file.touch()
+    assert project.jobs() == {}
+
+
+def test_a_new_round_makes_the_new_iteration_only(second, project):
+    paint_crop(project / "annotations/demo/01/z0025", 25)
+    planned = project.planned()
+    assert {rule for rule, _ in planned} == ROUND
+    assert [output for _, output in planned if "iter_01" not in output] == []
+    done, closed = second
+    assert hashes(done / "results/demo/iter_00") == closed
+    assert done.jobs() == {}
+    assert done.jobs("--config", "iteration=0") == {}
+
+
+def edited(project):
+    """Another content under an older date, as ``cp -p`` leaves it."""
+    paint_crop(project / "other", 26)
+    file = project / "annotations/demo/01/z0025/fibril.nrrd"
+    shutil.copy(project / "other/fibril.nrrd", file)
+    os.utime(file, (1e9, 1e9))
+
+
+def added(project):
+    paint_crop(project / "annotations/demo/01/z0026", 26)
+    for file in (project / "annotations/demo/01/z0026").iterdir():
+        os.utime(file, (1e9, 1e9))
+
+
+def removed(project):
+    (project / "annotations/demo/01/z0025/cell.nrrd").unlink()
+
+
+def earlier(project):
+    """Paint of round 00 is mended after iteration 00 was closed."""
+    shutil.rmtree(project / "annotations/demo/00")
+    paint(project / "annotations/demo/00", (8, 20, 31))
+
+
+@pytest.mark.parametrize("change", [edited, added, removed, earlier])
+def test_changed_annotations_train_this_iteration_again_and_no_other(second, tmp_path, change):
+    project = second[0].copy(tmp_path / "project")
+    change(project)
+    planned = project.planned()
+    assert {rule for rule, _ in planned} == ROUND
+    assert [output for _, output in planned if "iter_01" not in output] == []
+
+
+@pytest.mark.parametrize(
+    ("way", "value", "rules"),
+    [
+        (("datasets", "demo", "neighbours"), 2, MEASURED),
+        (("datasets", "demo", "min_volume_um3"), 0.002, MEASURED | {"separate_objects"}),
+        (("datasets", "demo", "separate"), "components", SEPARATED),
+        (("datasets", "demo", "threshold"), 0.6, SEPARATED | LISTED | {"evaluate"}),
+        (("datasets", "demo", "corrections", "count"), 3, LISTED),
+        (("datasets", "demo", "training", "steps"), 151, TRAINED),
+        (("datasets", "demo", "patches", "size"), 64, CUT),
+        (("datasets", "demo", "held_out_slices"), [30], ROUND),
+        (("denoisers", "d", "training", "steps"), 11, DENOISED),
+        (("seed",), 4, DENOISED),
+    ],
+    ids=lambda value: ".".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_changed_setting_runs_what_it_concerns(project, way, value, rules):
+    project.change(*way, value=value)
+    assert set(project.jobs()) == rules
+
+
+def test_a_changed_setting_does_not_reach_a_closed_iteration(second, tmp_path):
+    project = second[0].copy(tmp_path / "project")
+    project.change("datasets", "demo", "training", "steps", value=151)
+    planned = project.planned()
+    assert {rule for rule, _ in planned} == TRAINED
+    assert [output for _, output in planned if "iter_01" not in output] == []
+
+
+def test_a_new_dataset_touches_no_other(project):
+    config = project.read()
+    config["datasets"]["new"] = dict(config["datasets"]["demo"])
+    project.write(config)
+    outputs = [output for _, output in project.planned()]
+    assert outputs
+    assert [output for output in outputs if "results/new/" not in output] == []

@@ -1,0 +1,250 @@
+"""Every wrong input found inside a rule: one line that names it, results left as they were."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+
+import denoise_slab
+import extract_denoising_patches
+import extract_segmentation_patches
+import import_annotations
+import import_stack
+import predict_slab
+import register_pairs
+from blockface.errors import InputError
+from workflow.project import SHAPE, kept, truth, write_mask
+
+DEMO, ITERATION, DENOISER = "results/demo", "results/demo/iter_00", "results/denoisers/d"
+CLASSES = {1: "fibril", 2: "cell"}
+
+
+@pytest.fixture
+def here(project, monkeypatch):
+    monkeypatch.chdir(project.folder)
+    return project
+
+
+def refused(project, call) -> str:
+    """The one line that ``call`` is refused with, after which all results are as before."""
+    before = kept(project.folder)
+    with pytest.raises(InputError) as caught:
+        call()
+    assert kept(project.folder) == before
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# --- stacks
+
+
+def imported(**changes):
+    given = {"stack": "stack", "raw": f"{DEMO}/stack/raw.zarr", "voxel_size_nm": [50, 10, 10]}
+    return lambda: import_stack.main(**{**given, "dataset": "demo", **changes})
+
+
+def test_an_unknown_voxel_size(here):
+    message = refused(here, imported(voxel_size_nm=None))
+    assert message.startswith("stack")
+    assert "voxel size unknown" in message
+    assert "set datasets.demo.voxel_size_nm: [z, y, x]" in message
+
+
+def test_a_truncated_slice(here):
+    file = here / "stack/slice_003.tif"
+    file.write_bytes(file.read_bytes()[:5000])
+    message = refused(here, imported())
+    assert re.match(r"stack/slice_003.tif: truncated .*5000 bytes found where at least", message)
+    assert "copy the file again" in message
+
+
+def test_slices_of_two_sizes(here):
+    tifffile.imwrite(here / "stack/slice_004.tif", np.zeros((96, 90), np.uint8), metadata=None)
+    message = refused(here, imported())
+    assert message.startswith("stack/slice_004.tif: ")
+    assert re.search(r"90.*96.*expected slices of one size", message)
+
+
+def test_a_gap_in_the_slice_numbers(here):
+    here.remove("stack/slice_017.tif")
+    message = refused(here, imported())
+    assert message.startswith("stack: a gap in the slice numbers: slice 17 is missing")
+    assert "add the files" in message
+
+
+def test_nan_in_the_stack(here):
+    grey = np.random.default_rng(0).random((20, 32, 32)).astype(np.float32)
+    grey[7, 3, 4:6] = np.nan
+    tifffile.imwrite(here / "nan.tif", grey, metadata=None)
+    message = refused(here, imported(stack="nan.tif"))
+    assert message.startswith("nan.tif: slice 7 holds 2 values that are NaN or infinite")
+
+
+# --- pairs
+
+
+def registered(project, *rows):
+    lines = ["noisy\tclean", *(f"{a}\t{b}" for a, b in rows)]
+    (project / "pairs/wrong.tsv").write_text("\n".join(lines) + "\n")
+    settings = {"max_shift_fraction": 0.25, "min_correlation": 0.4, "max_residual_px": 1.0}
+    return lambda: register_pairs.main(
+        pairs="pairs/wrong.tsv", table="t/registration.tsv", figure="t/f.png", settings=settings,
+        registered=f"{DENOISER}/pairs", threads=1,
+    )  # fmt: skip
+
+
+def test_a_pair_of_two_sizes(here):
+    tifffile.imwrite(here / "pairs/small.tif", np.zeros((100, 112), np.uint8), metadata=None)
+    (here / "t").mkdir()
+    message = refused(here, registered(here, ("0_short.tif", "small.tif")))
+    assert message.startswith("pairs/wrong.tsv: none of 1 pairs can be used")
+    assert re.search(r"112.*112.*100.*112", message)
+
+
+def test_a_pair_of_two_fields(here):
+    (here / "t").mkdir()
+    message = refused(here, registered(here, ("0_short.tif", "1_long.tif")))
+    assert re.search("correlation|structure", message)
+    assert "check that each line names two images of one field" in message
+
+
+def test_among_good_pairs_the_bad_one_is_left_out_and_told(here):
+    (here / "t").mkdir()
+    pairs = [("0_short.tif", "0_long.tif"), ("1_short.tif", "2_long.tif")]
+    registered(here, *pairs)()
+    table = pd.read_csv("t/registration.tsv", sep="\t")
+    assert table["accepted"].tolist() == [True, False]
+    assert re.search("correlation|structure", table["reason"][1])
+    assert [f.name for f in (here / DENOISER / "pairs").iterdir()] == ["pair_00.npy"]
+
+
+# --- annotations
+
+
+def annotated(iteration=1, classes=None, held_out_slices=(20,)):
+    return lambda: import_annotations.main(
+        files=[], raw=f"{DEMO}/stack/raw.zarr", annotations=f"{ITERATION}/annotations.zarr",
+        table=f"{ITERATION}/annotations.tsv", folder="annotations/demo", iteration=iteration,
+        classes=classes or CLASSES, held_out_slices=list(held_out_slices),
+    )  # fmt: skip
+
+
+NEW = "annotations/demo/01"
+
+
+def mask(*where, shape=SHAPE):
+    made = np.zeros(shape, np.uint8)
+    made[where] = 1
+    return made
+
+
+def test_an_annotation_of_another_size(here):
+    write_mask(here / NEW / "fibril.nrrd", mask(5, shape=(40, 96, 100)))
+    message = refused(here, annotated())
+    assert message.startswith(f"{NEW}/fibril.nrrd: ")
+    assert re.search(r"100 x 96 x 40 voxels .*stack of 96 x 96 x 40", message)
+
+
+def test_an_annotation_of_another_voxel_size(here):
+    write_mask(here / NEW / "fibril.nrrd", mask(5), voxel_nm=(50.0, 12.0, 10.0))
+    message = refused(here, annotated())
+    assert message.startswith(f"{NEW}/fibril.nrrd: voxel size 10 x 12 x 50 against 10 x 10 x 50 nm")
+
+
+def test_an_annotation_of_another_place(here):
+    crop = mask(0, shape=(1, 40, 40))
+    write_mask(here / NEW / "fibril.nrrd", crop, (25, 80, 10))
+    message = refused(here, annotated())
+    assert message.startswith(f"{NEW}/fibril.nrrd: ")
+    assert "from voxel 10, 80, 25 on do not lie inside the stack" in message
+
+
+def test_an_empty_mask(here):
+    write_mask(here / NEW / "fibril.nrrd", mask(5))
+    write_mask(here / NEW / "cell.nrrd", np.zeros(SHAPE, np.uint8))
+    message = refused(here, annotated())
+    assert message.startswith(f"{NEW}/cell.nrrd: an empty mask over the whole stack says nothing")
+    assert "paint in it, remove it, or say in regions.tsv" in message
+
+
+def test_a_value_without_a_class(here):
+    labels = truth()
+    labels[5, :4, :4] = 3
+    write_mask(here / NEW / "labels.nrrd", labels)
+    message = refused(here, annotated())
+    assert message.startswith(f"{NEW}/labels.nrrd: ")
+    assert "without a class: 3; name them in datasets.<name>.classes" in message
+
+
+def test_a_mask_named_after_no_class(here):
+    write_mask(here / NEW / "nucleus.nrrd", mask(5))
+    message = refused(here, annotated())
+    assert "nucleus.nrrd: a mask whose name is none of the classes fibril, cell" in message
+
+
+def test_masks_of_two_classes_that_overlap(here):
+    write_mask(here / NEW / "fibril.nrrd", mask(5, slice(0, 10), slice(0, 10)))
+    write_mask(here / NEW / "cell.nrrd", mask(5, slice(8, 20), slice(7, 20)))
+    message = refused(here, annotated())
+    assert "fibril.nrrd" in message
+    assert "cell.nrrd" in message
+    assert "in 6 voxels, inside z 5:6, y 8:10, x 7:10; expected one class per voxel" in message
+
+
+def test_all_annotated_slices_held_out(here):
+    message = refused(here, annotated(0, held_out_slices=(8, 20, 30)))
+    assert message.startswith("annotations/demo: all 3 annotated slices are held out")
+
+
+# --- patches and networks
+
+
+def cut(**changes):
+    settings = {"size": 48, "context": 0, "min_foreground": 0.01, "background_share": 0.1}
+    return lambda: extract_segmentation_patches.main(
+        image=f"{DEMO}/stack/denoised.zarr", annotations=f"{ITERATION}/annotations.zarr",
+        annotations_table=f"{ITERATION}/annotations.tsv", patches=f"{ITERATION}/patches.zarr",
+        table=f"{ITERATION}/patches.tsv", settings={**settings, **changes}, classes=CLASSES,
+        held_out_slices=[20], seed=0, threads=1,
+    )  # fmt: skip
+
+
+def test_a_patch_larger_than_the_stack(here):
+    message = refused(here, cut(size=128))
+    assert message.startswith(f"{DEMO}/stack/denoised.zarr: a patch of 128 × 128 pixels is larger")
+    assert "lower datasets.<name>.patches.size to 96 or less" in message
+    settings = {"validation_pairs": None, "test_pairs": [], "patch_size": 192}
+    message = refused(here, lambda: extract_denoising_patches.main(
+        registered=f"{DENOISER}/pairs", patches=f"{DENOISER}/patches.zarr",
+        split_table=f"{DENOISER}/split.tsv", settings=settings, threads=1))  # fmt: skip
+    assert "lower denoisers.<name>.patch_size" in message
+
+
+def test_no_patch_with_enough_foreground(here):
+    message = refused(here, cut(min_foreground={"fibril": 0.9, "cell": 0.95}))
+    assert message.startswith(f"{ITERATION}/annotations.zarr: no patch of 48 × 48 pixels reaches")
+    assert re.search(r"fibril 0\.\d+ \(expected 0.9\), cell 0\.\d+ \(expected 0.95\)", message)
+
+
+def predicted(model, classes=None):
+    return lambda: predict_slab.main(
+        image=f"{DEMO}/stack/denoised.zarr", model=model, classes=classes or CLASSES, slab=0,
+        slabs=1, probability=f"{ITERATION}/probability.zarr", threads=1,
+    )  # fmt: skip
+
+
+def test_a_checkpoint_of_another_network(here):
+    message = refused(here, predicted(f"{DENOISER}/model.pt"))
+    assert message.startswith(f"{DENOISER}/model.pt: this is a denoiser, expected a segmenter")
+    segmenter = f"{ITERATION}/segmenter/model.pt"
+    message = refused(here, predicted(segmenter, {1: "fibril", 2: "vessel"}))
+    assert "knows the classes fibril, cell; expected fibril, vessel" in message
+    message = refused(here, lambda: denoise_slab.main(
+        raw=f"{DEMO}/stack/raw.zarr", model=segmenter, slab=0, slabs=1, threads=1,
+        denoised=f"{DEMO}/stack/denoised.zarr"))  # fmt: skip
+    assert "this is a segmenter, expected a denoiser" in message
+    (here / "broken.pt").write_bytes((here / segmenter).read_bytes()[:3000])
+    assert "broken.pt: not a network of Blockface" in refused(here, predicted("broken.pt"))

@@ -109,7 +109,7 @@ def dice_table(directory: Path, config: Path) -> str:
         row = scores[(scores["iteration"] == number) & (scores["split"] == "held_out")]
         probability = open_volume(folder / "probability.zarr")
         known = open_volume(folder / "annotations.zarr")
-        learnt = [z for z in range(len(truth)) if z not in held_out and (known[z] == 1).any()]
+        learnt = [z for z in range(truth.shape[0]) if z not in held_out and (known[z] == 1).any()]
         single = []
         for z in held_out:
             made = to_labels(probability[:, z : z + 1], [1], settings.get("threshold", 0.5))[0] == 1

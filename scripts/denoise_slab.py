@@ -29,7 +29,13 @@ def main(*, raw, model, denoised, slab, slabs, threads) -> None:
         return create_volume(path, source.shape, source.dtype, voxel_size(source), **kept)
 
     weights = hashlib.sha256(Path(model).read_bytes()).hexdigest()
-    key = {"model": weights, "grey": stack_grey, "shape": list(source.shape)}
+    made = Path(raw, "zarr.json").stat().st_mtime_ns  # grey levels alone do not tell stacks apart
+    key = {
+        "model": weights,
+        "grey": stack_grey,
+        "shape": list(source.shape),
+        "source": [str(raw), made],
+    }
     with resumable(denoised, key | {"slab": [slab, slabs]}, make) as (target, progress):
         predict_rows(
             network,

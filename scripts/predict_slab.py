@@ -31,8 +31,14 @@ def main(*, image, model, probability, classes, slab, slabs, threads) -> None:
         return create_volume(path, shape, np.uint8, voxel_size(source), **known)
 
     weights = hashlib.sha256(Path(model).read_bytes()).hexdigest()
-    key = {"model": weights, "grey": grey, "shape": list(source.shape), "slab": [slab, slabs]}
-    with resumable(probability, key, make) as (target, progress):
+    made = Path(image, "zarr.json").stat().st_mtime_ns  # grey levels alone do not tell stacks apart
+    key = {
+        "model": weights,
+        "grey": grey,
+        "shape": list(source.shape),
+        "source": [str(image), made],
+    }
+    with resumable(probability, key | {"slab": [slab, slabs]}, make) as (target, progress):
         predict_rows(
             network,
             source,

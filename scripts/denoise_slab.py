@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from blockface.job import run
-from blockface.predict import Tiling, predict_rows
+from blockface.predict import Tiling, normalised, predict_rows
 from blockface.unet import Hardware, load_model
 from blockface.volume import create_volume, open_volume, resumable, voxel_size
 
@@ -16,11 +16,11 @@ def main(*, raw, model, denoised, slab, slabs, threads) -> None:
     source = open_volume(raw)
     network, task = load_model(model, hardware, kind="denoiser")
     stack_grey = source.attrs["grey"]
-    low, span = stack_grey["p1"], max(stack_grey["p99"] - stack_grey["p1"], 1)
+    low, high = stack_grey["p1"], stack_grey["p99"]
     limits = np.iinfo(source.dtype) if source.dtype.kind in "iu" else np.finfo(source.dtype)
 
     def encode(values):
-        values = values * span + low
+        values = (values + 1) * ((high - low) / 2) + low
         values = values.round() if source.dtype.kind in "iu" else values
         return np.clip(values, limits.min, limits.max).astype(source.dtype)
 
@@ -42,7 +42,7 @@ def main(*, raw, model, denoised, slab, slabs, threads) -> None:
             source,
             target,
             progress,
-            normalise=lambda grey: ((grey - low) / span).astype(np.float32),
+            normalise=lambda grey: normalised(grey, low, high),
             encode=encode,
             finish=lambda output: output,
             tiling=Tiling(views=task["views"]),

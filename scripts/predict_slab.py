@@ -7,7 +7,7 @@ import numpy as np
 
 from blockface.errors import InputError
 from blockface.job import run
-from blockface.predict import Tiling, predict_rows
+from blockface.predict import Tiling, normalised, predict_rows
 from blockface.segmentation import finish
 from blockface.unet import Hardware, load_model
 from blockface.volume import create_volume, open_volume, resumable, voxel_size
@@ -23,7 +23,6 @@ def main(*, image, model, probability, classes, slab, slabs, threads) -> None:
             f"{', '.join(classes.values())}; name the same classes in the configuration"
         )
     grey = source.attrs["grey"]
-    low, span = grey["p1"], max(grey["p99"] - grey["p1"], 1)
 
     def make(path):
         shape = (len(task["classes"]), *source.shape)
@@ -44,7 +43,7 @@ def main(*, image, model, probability, classes, slab, slabs, threads) -> None:
             source,
             target,
             progress,
-            normalise=lambda image: ((image - low) / span).astype(np.float32),
+            normalise=lambda image: normalised(image, grey["p1"], grey["p99"]),
             encode=lambda shares: (shares * 255).round().astype(np.uint8),
             finish=finish,
             tiling=Tiling(views=task["views"]),

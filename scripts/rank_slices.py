@@ -15,7 +15,8 @@ def main(
     *, probability, annotations, worklist, settings, held_out_slices, threshold=0.5, threads=1
 ):
     predicted = open_volume(probability)
-    known = known_slices(open_volume(annotations)).tolist()
+    held = {int(z) for z in held_out_slices}
+    known = [z for z in known_slices(open_volume(annotations)).tolist() if z not in held]
     scores = slice_scores(predicted, known, list(predicted.attrs["values"]), threshold)
     chosen = choose_slices(
         scores,

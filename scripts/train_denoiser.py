@@ -7,7 +7,7 @@ from blockface.denoising import denoise_image, load_pairs, loss, sampler, score_
 from blockface.job import run
 from blockface.patches import load_patches
 from blockface.pictures import denoised_pairs
-from blockface.predict import Tiling
+from blockface.predict import Tiling, normalised
 from blockface.tables import read_table, write_table
 from blockface.train import Training, fit, fitting
 from blockface.unet import Hardware, Network, save_model
@@ -46,7 +46,7 @@ def main(
         network,
         training,
         sample=sampler(
-            (grey - low) / (high - low),
+            normalised(grey, low, high),
             training,
             Augmentation(**settings["augmentation"]),
             hardware,

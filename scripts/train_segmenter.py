@@ -7,6 +7,7 @@ import numpy as np
 from blockface.augment import Augmentation
 from blockface.job import run
 from blockface.patches import load_patches
+from blockface.predict import normalised
 from blockface.segmentation import label_channels, loss, sampler, training_dice
 from blockface.tables import write_table
 from blockface.train import Training, fit, fitting
@@ -17,7 +18,7 @@ def main(*, patches, model, history, settings, seed, threads) -> None:
     hardware = Hardware.best(threads)
     stored, attributes, digest = load_patches(patches)
     grey, classes = attributes["grey"], attributes["classes"]
-    images = ((stored[:, :-1] - grey["p1"]) / max(grey["p99"] - grey["p1"], 1)).astype(np.float32)
+    images = normalised(stored[:, :-1], grey["p1"], grey["p99"])
     values = sorted(int(value) for value in classes)
     labels = label_channels(stored[:, -1].astype(np.uint8), values)
     training = Training(seed=seed, **settings["training"])

@@ -97,14 +97,14 @@ def grey(
         return torch.rand(n, generator=rng)
 
     contrast = 1 + settings.contrast * (2 * uniform() - 1)
-    brightness = settings.brightness * (2 * uniform() - 1)
+    brightness = 2 * settings.brightness * (2 * uniform() - 1)  # the grey range is -1 … 1
     contrast, brightness = (
         v.to(images.device)[:, None, None, None] for v in (contrast, brightness)
     )
     images = images * contrast + brightness
     for i, sd in enumerate((uniform() - 0.75).clamp(min=0) * 4 * settings.blur):
         images[i : i + 1] = blur(images[i : i + 1], float(sd))  # one image in four
-    strength = ((uniform() - 0.5).clamp(min=0) * 2 * settings.noise).to(images.device)
+    strength = ((uniform() - 0.5).clamp(min=0) * 4 * settings.noise).to(images.device)
     grain = torch.randn(images[:, noisy].shape, generator=rng).to(images.device)
     images[:, noisy] += strength[:, None, None, None] * grain  # one image in two
     return images

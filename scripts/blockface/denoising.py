@@ -12,7 +12,7 @@ from skimage.metrics import structural_similarity
 from blockface.augment import Augmentation, grey, move, sampling_grid
 from blockface.errors import InputError
 from blockface.patches import check_size, grid
-from blockface.predict import Tiling, predict_slice
+from blockface.predict import Tiling, normalised, predict_slice
 from blockface.train import Training
 from blockface.unet import Hardware, UNet
 
@@ -47,7 +47,7 @@ def split_pairs(pairs: list[int], validation: list[int] | None, test: list[int])
 
 
 def grey_range(pairs: list[NDArray]) -> tuple[float, float]:
-    """Grey levels (1st and 99th percentile of all noisy images) that become 0 and 1."""
+    """Grey levels (1st and 99th percentile of all noisy images) that become -1 and 1."""
     low, high = np.percentile(np.concatenate([pair[0].ravel() for pair in pairs]), (1, 99))
     return float(low), float(high)
 
@@ -78,7 +78,7 @@ def sampler(patches: NDArray, training: Training, augmentation: Augmentation, ha
 
 def loss(output: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
     """Charbonnier loss: squares of small errors, magnitudes of large (Charbonnier et al. 1994)."""
-    return torch.sqrt((output - clean) ** 2 + 0.05**2).mean() - 0.05
+    return torch.sqrt((output - clean) ** 2 + 0.1**2).mean() - 0.1
 
 
 def denoise_image(
@@ -86,9 +86,9 @@ def denoise_image(
 ) -> NDArray[np.float32]:
     """Denoised image of the same shape and grey levels as ``noisy`` (y, x)."""
     low, high = levels
-    image = ((noisy - low) / (high - low)).astype(np.float32)[None]
+    image = normalised(noisy, low, high)[None]
     bands = [band[0] for _, band in predict_slice(model, image, tiling, hardware)]
-    return np.concatenate(bands) * (high - low) + low
+    return (np.concatenate(bands) + 1) * ((high - low) / 2) + low
 
 
 def psnr(image: NDArray, clean: NDArray, span: float) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import zarr
 
+from blockface.heap import give_back
 from blockface.unet import Hardware, UNet
 from blockface.volume import slab_rows
 
@@ -22,6 +23,12 @@ class Tiling:
     tile: int = 512
     overlap: int = 64
     views: int = 4
+
+
+def normalised(grey: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Network input, float32, of grey levels: ``low`` becomes -1 and ``high`` 1."""
+    scale = np.float32(2 / (high - low) if high > low else 1)
+    return ((grey - np.float32(low)) * scale - 1).astype(np.float32)
 
 
 def ramp(size: int, overlap: int) -> np.ndarray:
@@ -138,5 +145,6 @@ def predict_rows(
                 )
         target[..., row, :, :] = made
         progress.add(row)
+        give_back()
         left = (time.monotonic() - began) / number * (len(todo) - number)
         log.info("slices %d to %d done; about %.0f s left", row.start, row.stop - 1, left)

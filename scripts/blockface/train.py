@@ -20,14 +20,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Training:
-    """Length and pace of a training; everything random comes from ``seed`` and the step."""
+    """Length and pace of a training; everything random comes from ``seed`` and the step.
+
+    Weights are averaged over about the last ``averaging`` of the steps.
+    """
 
     steps: int
     batch: int
     crop: int
     learning_rate: float = 1e-3
     weight_decay: float = 1e-4
-    averaging: float = 0.99
+    averaging: float = 0.05
     validations: int = 12
     seed: int = 0
 
@@ -81,9 +84,10 @@ def fit(
     """
     torch.manual_seed(training.seed)
     model = hardware.place(UNet(network))
+    decay = 1 - 1 / max(1.0, training.averaging * training.steps)
     average = torch.optim.swa_utils.AveragedModel(
         model,
-        multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(training.averaging),
+        multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(decay),
     )
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay

@@ -142,7 +142,7 @@ def test_changed_annotations_train_this_iteration_again_and_no_other(second, tmp
     ("way", "value", "rules"),
     [
         (("datasets", "demo", "neighbours"), 2, MEASURED),
-        (("datasets", "demo", "min_volume_um3"), 0.002, MEASURED | {"separate_objects"}),
+        (("datasets", "demo", "min_volume_um3"), 0.002, SEPARATED),
         (("datasets", "demo", "separate"), "components", SEPARATED),
         (("datasets", "demo", "threshold"), 0.6, SEPARATED | LISTED | {"evaluate"}),
         (("datasets", "demo", "corrections", "count"), 3, LISTED),

@@ -74,7 +74,9 @@ def heights(classes: np.ndarray, squared: np.ndarray, units: Metric) -> np.ndarr
 
     Beyond the border of the array its outermost voxels are repeated.
     """
-    distance = np.rint(np.sqrt(squared) * np.float32(units.steps)).astype(np.uint16)
+    distance = np.sqrt(squared)
+    distance *= np.float32(units.steps)
+    distance = np.rint(distance, out=distance).astype(np.uint16)
     present = classes_in(classes)
     if len(present) < 2:
         return boxed(distance, units.summed) * (classes > 0)
@@ -87,7 +89,9 @@ def heights(classes: np.ndarray, squared: np.ndarray, units: Metric) -> np.ndarr
 
 def classes_in(classes: np.ndarray) -> list[int]:
     """Class values that occur, without background."""
-    counts = np.bincount(classes.ravel(), minlength=1)
+    counts = np.zeros(256, int)
+    for plane in classes:  # one at a time: bincount makes int64 of it
+        counts += np.bincount(plane.ravel(), minlength=256)
     return [int(value) for value in np.flatnonzero(counts) if value]
 
 

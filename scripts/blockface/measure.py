@@ -11,14 +11,13 @@ import pandas as pd
 
 from blockface import surface
 from blockface.errors import InputError
+from blockface.heap import give_back
 from blockface.volume import voxel_size
 
 log = logging.getLogger(__name__)
 
 MOMENTS = ("z", "y", "x", "zz", "yy", "xx", "zy", "zx", "yx")
 SUMS = ("object_id", "voxels", *MOMENTS, "surface_nm2")
-STRIP = 512  # lines read at a time
-STRIP = 512  # lines read at a time
 STRIP = 512  # lines read at a time
 CONTACTS = ("object_a", "object_b", "contact_nm2")
 
@@ -71,6 +70,7 @@ def slab_sums(array, index: pd.DataFrame, rows: list[slice]) -> tuple[pd.DataFra
                 total[:, :-1] += run_sums(block[k], z + k - halo, pad, index)
                 contacts.append(add_surface(block, k, index, radius, spacing, total[:, -1]))
             contacts = [add_contacts(contacts)]
+            give_back()
             log.info("sums: slice %d of %d to %d", z + len(block) - 2 * halo, rows[0].start,
                      rows[-1].stop)
     found = total[:, 0] > 0

@@ -8,6 +8,7 @@ import pandas as pd
 
 from blockface.centreline import centreline, gather
 from blockface.crops import Crops, reading_order
+from blockface.heap import give_back
 from blockface.measure import upward
 from blockface.neighbours import COLUMNS as NEIGHBOURS
 from blockface.neighbours import Candidates, Surfaces, nearest
@@ -35,6 +36,7 @@ def measure_each(array, index: pd.DataFrame, rows: list[slice], k: int):
 
     Columns LINES, POINTS and those of ``neighbours``, for the objects whose box starts in ``rows``.
     """
+    give_back()
     spacing, crops = voxel_size(array), Crops(array)
     own = starting_in(index, rows, array.chunks)
     surfaces, candidates = Surfaces(crops, index, spacing), Candidates(index, spacing)

@@ -24,13 +24,14 @@ import zarr
 from blockface.errors import InputError
 from blockface.foreground import Classes
 from blockface.graph import Merging
+from blockface.heap import give_back
 from blockface.heights import Metric, heights, metric, squared_distances
 from blockface.slab_graph import Slab
 from blockface.watershed import SHELL, Block
 
 log = logging.getLogger(__name__)
 
-BLOCK = (32, 256, 512)
+BLOCK = (24, 256, 512)
 METHODS = ("components", "watershed")
 
 
@@ -209,6 +210,7 @@ def walk_band(source, slab, labels, number, band, block, units, threads) -> Iter
             slab.touch(faces[2], left)
         above[x.start], left = found[:, -1].copy(), found[:, :, -1].copy()
         labels[slice(z.start - slab.z.start, z.stop - slab.z.start), y, x] = found
+        give_back()
         yield done + 1, len(tiles)
 
 

@@ -83,9 +83,8 @@ class Block:
         """
         found = []
         k = self.classes.ravel()
-        flat = np.arange(k.size, dtype=np.int32).reshape(self.classes.shape)
         for axis, step in enumerate(self.strides):
-            q = flat[self.rim(axis, SHELL)].ravel()
+            q = self.numbers(axis, SHELL).ravel()
             index = np.flatnonzero((k[q] > 0) & (k[q] == k[q - step]))
             q = q[index]
             p = q - step
@@ -105,6 +104,17 @@ class Block:
         where[axis] = plane
         return tuple(where)
 
+    def numbers(self, axis: int, plane: int) -> np.ndarray:
+        """Flat indices, int32, of what `rim` gives."""
+        lines = [
+            np.arange(SHELL, n - SHELL, dtype=np.int32) * np.int32(step)
+            for n, step in zip(self.classes.shape, self.strides, strict=True)
+        ]
+        lines[axis] = np.array(
+            [plane % self.classes.shape[axis] * self.strides[axis]], dtype=np.int32
+        )
+        return (lines[0][:, None, None] + lines[1][:, None] + lines[2]).squeeze(axis)
+
     def basins(self, goal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Label of the tree each voxel flows into, uint32 with shell, and the passes between.
 
@@ -119,11 +129,10 @@ class Block:
             tops.reshape(self.classes.shape), connectivity=6, out_dtype=np.uint32
         ).ravel()
         inside = goal.reshape(self.classes.shape)
-        flat = np.arange(goal.size, dtype=np.int32).reshape(self.classes.shape)
         for axis, step in enumerate(self.strides):
             for plane, out in ((SHELL, -step), (-SHELL - 1, step)):
                 where = self.rim(axis, plane)
-                own = flat[where]
+                own = self.numbers(axis, plane)
                 inside[where] = np.where(inside[where] == own + out, own, inside[where])
         out = np.concatenate([p[(goal[p] == p) & (tops[p] == 0)] for p in planes])
         labels[out] = np.arange(1, len(out) + 1, dtype=np.uint32) + labels.max()

@@ -62,6 +62,24 @@ def generator(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(mixed[:8], "little") >> 1)
 
 
+def begin(network: Network, training: Training, hardware: Hardware) -> dict:
+    """What a training works on: model, averaged model, optimizer and schedule."""
+    torch.manual_seed(training.seed)
+    model = hardware.place(UNet(network))
+    decay = 1 - 1 / max(1.0, training.averaging * training.steps)
+    average = torch.optim.swa_utils.AveragedModel(
+        model,
+        multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(decay),
+    )
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, training.learning_rate, total_steps=training.steps + 1, pct_start=0.1
+    )
+    return {"model": model, "average": average, "optimizer": optimizer, "schedule": schedule}
+
+
 def fit(
     network: Network,
     training: Training,
@@ -82,20 +100,8 @@ def fit(
     State is kept in ``checkpoint``, after the first step (a full disk shows then, not later) and
     every ``save_every_s`` seconds; one of other ``made_from`` is begun again.
     """
-    torch.manual_seed(training.seed)
-    model = hardware.place(UNet(network))
-    decay = 1 - 1 / max(1.0, training.averaging * training.steps)
-    average = torch.optim.swa_utils.AveragedModel(
-        model,
-        multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(decay),
-    )
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, training.learning_rate, total_steps=training.steps + 1, pct_start=0.1
-    )
-    parts = {"model": model, "average": average, "optimizer": optimizer, "schedule": schedule}
+    parts = begin(network, training, hardware)
+    model, average, optimizer, schedule = parts.values()
     state = restore(checkpoint, parts, made_from)
     every = max(1, training.steps // training.validations)
     began = time.monotonic()
@@ -121,19 +127,10 @@ def fit(
         losses.append(value.item())
         if (step + 1) % every == 0 or step + 1 == training.steps:
             calibrate(average.module, sample, training.seed, hardware)
-            numbers = {k: float(v) for k, v in validate(average.module.eval()).items()}
-            row = {"step": step + 1, "train_loss": sum(losses) / len(losses)}
-            row |= {k: v for k, v in numbers.items() if k != "score"}
-            row["learning_rate"] = schedule.get_last_lr()[0]
-            state["history"].append(row)
-            losses.clear()
-            if state["best"] is None or numbers["score"] >= state["best"]["score"]:
-                weights = {k: v.cpu().clone() for k, v in average.module.state_dict().items()}
-                state["best"] = {"score": numbers["score"], "step": step + 1, "weights": weights}
-            done, speed = step + 1 - state["step"], time.monotonic() - began
-            left = (training.steps - step - 1) * speed / max(done, 1)
-            shown = ", ".join(f"{k} {v:.4g}" for k, v in row.items())
-            log.info("%s of %d; about %.0f s left", shown, training.steps, left)
+            numbers = validate(average.module.eval())
+            note(state, step + 1, losses, numbers, schedule.get_last_lr()[0], average.module)
+            pace = (time.monotonic() - began) / (step + 1 - state["step"])
+            log.info("of %d; about %.0f s left", training.steps, pace * (training.steps - step - 1))
         if time.monotonic() - saved > save_every_s:
             save(checkpoint, parts, state | {"step": step + 1, "losses": losses}, made_from)
             saved = time.monotonic()
@@ -142,6 +139,24 @@ def fit(
         "kept the weights of step %d, score %.4f", state["best"]["step"], state["best"]["score"]
     )
     return model.eval(), pd.DataFrame(state["history"])
+
+
+def note(
+    state: dict, step: int, losses: list[float], numbers: dict, learning_rate: float, model: UNet
+) -> None:
+    """Add a line to the history in ``state``, and keep the weights if they are the best so far.
+
+    All numbers become plain floats: a checkpoint that holds others could not be loaded safely.
+    """
+    numbers = {name: float(value) for name, value in numbers.items()}
+    score = numbers.pop("score")
+    row = {"step": step, "train_loss": sum(losses) / len(losses), **numbers}
+    state["history"].append(row | {"learning_rate": learning_rate})
+    losses.clear()
+    log.info(", ".join(f"{name} {value:.4g}" for name, value in row.items()))
+    if state["best"] is None or score >= state["best"]["score"]:
+        weights = {name: value.cpu().clone() for name, value in model.state_dict().items()}
+        state["best"] = {"score": score, "step": step, "weights": weights}
 
 
 @torch.no_grad()

@@ -9,8 +9,17 @@ from blockface.volume import open_volume, voxel_size
 INDEX = ("object_id", "class", "voxels", "z0", "z1", "y0", "y1", "x0", "x1")
 
 
-def main(*, parts, index, objects, objects_table, contacts_table, neighbours_table, summary_table,
-         threads):
+def main(
+    *,
+    parts,
+    index,
+    objects,
+    objects_table,
+    contacts_table,
+    neighbours_table,
+    summary_table,
+    threads,
+):
     """Write the four tables from the directories ``parts`` that ``measure_slab`` made."""
     array = open_volume(objects)
     where = array.shape, voxel_size(array)

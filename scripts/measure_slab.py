@@ -18,13 +18,19 @@ def main(*, objects, index, part, slab, slabs, settings, threads):
     table = read_table(index, INDEX).sort_values("object_id", ignore_index=True)
     rows = slab_rows(array.shape, int(slab), int(slabs))
     sums, contacts = slab_sums(array, table, rows)
-    lines, centrelines, neighbours = measure_each(array, table, rows,
-                                                  int(settings.get("neighbours", 3)))
+    lines, centrelines, neighbours = measure_each(
+        array, table, rows, int(settings.get("neighbours", 3))
+    )
     making = Path(f"{part}.partial")
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
-    for name, frame in {"sums": sums, "contacts": contacts, "lines": lines,
-                        "centrelines": centrelines, "neighbours": neighbours}.items():
+    for name, frame in {
+        "sums": sums,
+        "contacts": contacts,
+        "lines": lines,
+        "centrelines": centrelines,
+        "neighbours": neighbours,
+    }.items():
         frame.to_parquet(making / f"{name}.parquet", index=False)
     shutil.rmtree(part, ignore_errors=True)
     os.replace(making, part)

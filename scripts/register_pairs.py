@@ -64,11 +64,20 @@ def describe(number, noisy, clean, image, pixel_nm, result) -> dict:
         moved[f"{name}_y_px"], moved[f"{name}_x_px"] = value
     height, width = image.shape if result.pair is None else result.pair.shape[1:]
     return {
-        "pair": number, "noisy": noisy, "clean": clean, **moved,
-        "residual_px": result.residual, "residual_p95_px": result.residual_p95,
-        "correlation": result.correlation, "gain": result.gain, "offset": result.offset,
-        "pixel_size_nm": pixel_nm, "accepted": result.accepted, "reason": result.reason,
-        "height": height, "width": width,
+        "pair": number,
+        "noisy": noisy,
+        "clean": clean,
+        **moved,
+        "residual_px": result.residual,
+        "residual_p95_px": result.residual_p95,
+        "correlation": result.correlation,
+        "gain": result.gain,
+        "offset": result.offset,
+        "pixel_size_nm": pixel_nm,
+        "accepted": result.accepted,
+        "reason": result.reason,
+        "height": height,
+        "width": width,
     }
 
 

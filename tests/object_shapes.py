@@ -95,7 +95,6 @@ def scattered(seed, shape=(40, 60, 70), n=30, spacing=(50.0, 10.0, 10.0)) -> np.
     for object_id in rng.permutation(np.arange(1, n + 1) * 7):
         centre = rng.uniform(0, shape)
         axes = rng.uniform(20, 150, 3) / np.asarray(spacing)
-        far = sum(((g - c) / max(a, 0.6)) ** 2
-                  for g, c, a in zip(grid, centre, axes, strict=True))
+        far = sum(((g - c) / max(a, 0.6)) ** 2 for g, c, a in zip(grid, centre, axes, strict=True))
         labels[far < 1] = object_id
     return labels

@@ -81,8 +81,9 @@ def group(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if not len(cells):
         return cells, np.zeros(0, int), np.zeros(0, int)
     shape = cells.max(axis=0) + 1
-    keys, inverse, count = np.unique(np.ravel_multi_index(cells.T, shape), return_inverse=True,
-                                     return_counts=True)
+    keys, inverse, count = np.unique(
+        np.ravel_multi_index(cells.T, shape), return_inverse=True, return_counts=True
+    )
     return np.stack(np.unravel_index(keys, shape), 1), inverse, count
 
 
@@ -135,8 +136,9 @@ def walk(nodes: Nodes, volume: float) -> tuple[np.ndarray, np.ndarray, float] | 
     main = np.isin(piece, piece[path])
     number = band[main].astype(int)
     weight = np.bincount(number, nodes.count[main])
-    points = np.stack([np.bincount(number, nodes.count[main] * nodes.at[main, i]) / weight
-                       for i in range(3)], 1)
+    points = np.stack(
+        [np.bincount(number, nodes.count[main] * nodes.at[main, i]) / weight for i in range(3)], 1
+    )
     return points[1:-1] if len(points) > 4 else points, main, width
 
 
@@ -177,8 +179,7 @@ class Curve:
         offset = at - self.at[nearest]
         tangent = self.tangent[nearest]
         stretch = 1 - (self.bend[nearest] * offset).sum(axis=1)
-        return (self.s[nearest] + (offset * tangent).sum(axis=1), tangent,
-                np.clip(stretch, 0.3, 3))
+        return (self.s[nearest] + (offset * tangent).sum(axis=1), tangent, np.clip(stretch, 0.3, 3))
 
     def point(self, s: np.ndarray) -> np.ndarray:
         """Points (n, 3) of the line at arc lengths ``s``."""
@@ -222,8 +223,9 @@ def calm(points: np.ndarray) -> np.ndarray:
     if len(points) < 7:
         return points
     out = points.copy()
-    out[2:-2] = (10 * points[2:-2] + 4 * (points[1:-3] + points[3:-1])
-                 - points[:-4] - points[4:]) / 16
+    out[2:-2] = (
+        10 * points[2:-2] + 4 * (points[1:-3] + points[3:-1]) - points[:-4] - points[4:]
+    ) / 16
     return out
 
 
@@ -261,8 +263,12 @@ def centreline(nodes: Nodes, voxels: np.ndarray | None, spacing) -> Centreline:
     used = diameters[free & (diameters > 0)] if (free & (diameters > 0)).any() else diameters[:1]
     at = np.r_[ends[0], ends[0] + middle, ends[1]] if start else np.array(ends)
     across = np.interp(at - ends[0], middle, diameters)
-    return Centreline(curve.point(at), across, float(length),
-                      (float(used.mean()), float(used.min()), float(used.max())))
+    return Centreline(
+        curve.point(at),
+        across,
+        float(length),
+        (float(used.mean()), float(used.min()), float(used.max())),
+    )
 
 
 def straight(nodes: Nodes, exact: np.ndarray, step: np.ndarray):

@@ -55,8 +55,9 @@ class Crops:
             k = int(np.searchsorted(ids, object_id))
             if k == len(ids) or ids[k] != object_id:
                 continue
-            z, rest = np.divmod(where[starts[k] : starts[k + 1]].astype(np.int64),
-                                self.chunks[1] * self.chunks[2])
+            z, rest = np.divmod(
+                where[starts[k] : starts[k + 1]].astype(np.int64), self.chunks[1] * self.chunks[2]
+            )
             y, x = np.divmod(rest, self.chunks[2])
             found = np.stack([z, y, x], axis=1) + np.array(at) * self.chunks
             corner, end = np.array(at) * self.chunks, (np.array(at) + 1) * self.chunks

@@ -68,9 +68,7 @@ def whole_frame_shift(noisy: np.ndarray, clean: np.ndarray, limit: float) -> tup
     factor = -(-max(noisy.shape) // COARSE_SIDE)
     a, b = (band_pass(binned(image, factor), 2.0) for image in (noisy, clean))
     shape = [fft.next_fast_len(2 * n, real=True) for n in a.shape]
-    ones, fa, faa, fb, fbb = (
-        fft.rfft2(i, shape) for i in (np.ones_like(a), a, a * a, b, b * b)
-    )
+    ones, fa, faa, fb, fbb = (fft.rfft2(i, shape) for i in (np.ones_like(a), a, a * a, b, b * b))
 
     def correlate(first, second):
         return fft.irfft2(np.conj(first) * second, shape)

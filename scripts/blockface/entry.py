@@ -123,9 +123,7 @@ def enter_objects(stack: Stack, objects: str, classes: dict | None = None) -> pd
     key = progress_key(stack, name=name)
 
     def make(path):
-        return create_volume(
-            path, stack.shape, np.uint32, stack.voxel_size_nm, classes={"1": name}
-        )
+        return create_volume(path, stack.shape, np.uint32, stack.voxel_size_nm, classes={"1": name})
 
     table = totals([extents(np.zeros((0, 1, 1), np.uint8), (0, 0, 0))])
     with resumable(objects, key, make) as (volume, done):

@@ -98,6 +98,7 @@ def contract(peak, is_open, edges, merging: Merging) -> tuple[np.ndarray, np.nda
 
 def one_by_one(parent, peak, edges, needed) -> np.ndarray:
     """Settle what is left edge by edge, in place in ``parent``; returns no edges."""
+
     def root(node):
         while parent[node] != node:
             parent[node] = parent[parent[node]]
@@ -137,10 +138,18 @@ def combined(nodes: np.ndarray, group: np.ndarray) -> np.ndarray:
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))
     out = sorted_nodes[starts]
     for name, how in {
-        "id": np.minimum, "peak": np.maximum, "voxels": np.add, "first": np.minimum,
-        "z0": np.minimum, "y0": np.minimum, "x0": np.minimum,
-        "z1": np.maximum, "y1": np.maximum, "x1": np.maximum,
-        "bottom": np.logical_or, "band": np.maximum,
+        "id": np.minimum,
+        "peak": np.maximum,
+        "voxels": np.add,
+        "first": np.minimum,
+        "z0": np.minimum,
+        "y0": np.minimum,
+        "x0": np.minimum,
+        "z1": np.maximum,
+        "y1": np.maximum,
+        "x1": np.maximum,
+        "bottom": np.logical_or,
+        "band": np.maximum,
     }.items():
         out[name] = how.reduceat(sorted_nodes[name], starts) if len(starts) else out[name]
     return out

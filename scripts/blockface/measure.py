@@ -32,11 +32,15 @@ def padded_blocks(
     """
     start, stop, end = rows[0].start, rows[-1].stop, array.shape[0]
     deepest = max(halo, *(row.stop - row.start for row in rows))
-    block = np.zeros((deepest + 2 * halo, array.shape[1] + 2 * pad, array.shape[2] + 2 * pad),
-                     np.uint32)
+    block = np.zeros(
+        (deepest + 2 * halo, array.shape[1] + 2 * pad, array.shape[2] + 2 * pad), np.uint32
+    )
     inside = slice(pad, pad + array.shape[2])
-    for first, last in [(start - halo, start), *((r.start, r.stop) for r in rows),
-                        (stop, stop + halo)]:
+    for first, last in [
+        (start - halo, start),
+        *((r.start, r.stop) for r in rows),
+        (stop, stop + halo),
+    ]:
         n = last - first
         lo, hi = max(first, 0), min(last, end)
         new = block[2 * halo : 2 * halo + n]
@@ -71,8 +75,12 @@ def slab_sums(array, index: pd.DataFrame, rows: list[slice]) -> tuple[pd.DataFra
                 contacts.append(add_surface(block, k, index, radius, spacing, total[:, -1]))
             contacts = [add_contacts(contacts)]
             give_back()
-            log.info("sums: slice %d of %d to %d", z + len(block) - 2 * halo, rows[0].start,
-                     rows[-1].stop)
+            log.info(
+                "sums: slice %d of %d to %d",
+                z + len(block) - 2 * halo,
+                rows[0].start,
+                rows[-1].stop,
+            )
     found = total[:, 0] > 0
     sums = pd.DataFrame(total[found], columns=list(SUMS[1:]))
     sums.insert(0, "object_id", index.object_id.to_numpy()[found])
@@ -83,8 +91,13 @@ def add_contacts(parts: list[pd.DataFrame]) -> pd.DataFrame:
     """One row per pair of objects, areas added."""
     parts = [part for part in parts if len(part)]
     if not parts:
-        return pd.DataFrame({"object_a": np.zeros(0, np.int64), "object_b": np.zeros(0, np.int64),
-                             "contact_nm2": np.zeros(0)})
+        return pd.DataFrame(
+            {
+                "object_a": np.zeros(0, np.int64),
+                "object_b": np.zeros(0, np.int64),
+                "contact_nm2": np.zeros(0),
+            }
+        )
     return pd.concat(parts).groupby(["object_a", "object_b"], as_index=False).sum()
 
 
@@ -117,8 +130,9 @@ def run_sums(plane: np.ndarray, z: int, pad: int, index: pd.DataFrame) -> np.nda
     dz, dy, a = (z - z0).astype(float), (y - pad - y0).astype(float), (x - pad - x0).astype(float)
     sx = n * a + n * (n - 1) / 2
     sxx = n * a * a + a * n * (n - 1) + (n - 1) * n * (2 * n - 1) / 6
-    for column, values in enumerate((n, n * dz, n * dy, sx, n * dz * dz, n * dy * dy, sxx,
-                                     n * dz * dy, dz * sx, dy * sx)):
+    for column, values in enumerate(
+        (n, n * dz, n * dy, sx, n * dz * dz, n * dy * dy, sxx, n * dz * dy, dz * sx, dy * sx)
+    ):
         out[:, column] = np.bincount(at, values, len(index))
     return out
 
@@ -128,8 +142,13 @@ def add_surface(block, k, index, radius, spacing, surface_nm2) -> pd.DataFrame:
     plane, inner = block[k], (slice(1, -1), slice(1, -1))
     middle = plane[inner]
     edge = middle != block[k - 1][inner]
-    for other in (block[k + 1][inner], plane[:-2, 1:-1], plane[2:, 1:-1], plane[1:-1, :-2],
-                  plane[1:-1, 2:]):
+    for other in (
+        block[k + 1][inner],
+        plane[:-2, 1:-1],
+        plane[2:, 1:-1],
+        plane[1:-1, :-2],
+        plane[1:-1, 2:],
+    ):
         edge |= middle != other
     edge &= middle != 0
     y, x = np.nonzero(edge)
@@ -145,8 +164,15 @@ def add_surface(block, k, index, radius, spacing, surface_nm2) -> pd.DataFrame:
         other = flat[at + step]
         touch = (other != ids) & (other != 0)
         a, b = ids[touch].astype(np.int64), other[touch].astype(np.int64)
-        pairs.append(pd.DataFrame({"object_a": np.minimum(a, b), "object_b": np.maximum(a, b),
-                                   "contact_nm2": np.full(len(a), face)}))
+        pairs.append(
+            pd.DataFrame(
+                {
+                    "object_a": np.minimum(a, b),
+                    "object_b": np.maximum(a, b),
+                    "contact_nm2": np.full(len(a), face),
+                }
+            )
+        )
     return add_contacts(pairs)
 
 
@@ -179,10 +205,14 @@ def shapes(sums: pd.DataFrame, index: pd.DataFrame, shape, spacing) -> pd.DataFr
     area = sums.surface_nm2.to_numpy()
     box_end = index[["z1", "y1", "x1"]].to_numpy()
     border = (corner == 0).any(axis=1) | (box_end == np.asarray(shape)).any(axis=1)
-    table = {"object_id": index.object_id.to_numpy(), "class": index["class"].to_numpy(),
-             "volume_um3": volume / 1e9, "surface_area_um2": area / 1e6,
-             "sphericity": np.pi ** (1 / 3) * (6 * volume) ** (2 / 3) / area,
-             "elongation": axes[:, 0] / axes[:, 1]}
+    table = {
+        "object_id": index.object_id.to_numpy(),
+        "class": index["class"].to_numpy(),
+        "volume_um3": volume / 1e9,
+        "surface_area_um2": area / 1e6,
+        "sphericity": np.pi ** (1 / 3) * (6 * volume) ** (2 / 3) / area,
+        "elongation": axes[:, 0] / axes[:, 1],
+    }
     table |= {f"centroid_{a}_nm": centroid[:, i] for i, a in enumerate("zyx")}
     table |= {f"direction_{a}": direction[:, i] for i, a in enumerate("zyx")}
     table |= {"touches_border": border}

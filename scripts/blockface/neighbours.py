@@ -75,8 +75,9 @@ class Surfaces:
         mask = np.zeros(hi - lo, bool)
         mask[tuple((self.crops.voxels(self.ids[row], lo, hi) - lo).T)] = True
         points = corner_points(mask) + lo
-        self.trees[key] = tree = cKDTree(points * self.spacing, leafsize=32, balanced_tree=False,
-                                         compact_nodes=False)
+        self.trees[key] = tree = cKDTree(
+            points * self.spacing, leafsize=32, balanced_tree=False, compact_nodes=False
+        )
         self.used += tree.n * POINT_BYTES
         while self.used > self.limit and len(self.trees) > 1:
             self.used -= self.trees.popitem(last=False)[1].n * POINT_BYTES
@@ -93,8 +94,9 @@ class Surfaces:
             i, j = np.unravel_index(flat, gaps.shape)
             if gaps[i, j] >= best or found == 0:
                 break
-            near = tree_gap(self.tree(a, int(i)), self.tree(b, int(j)),
-                            (blo[j] * s, bhi[j] * s), best)
+            near = tree_gap(
+                self.tree(a, int(i)), self.tree(b, int(j)), (blo[j] * s, bhi[j] * s), best
+            )
             if near < best:
                 best = found = near
         return found

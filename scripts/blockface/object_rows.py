@@ -16,9 +16,18 @@ from blockface.volume import voxel_size
 
 log = logging.getLogger(__name__)
 
-LINES = ("object_id", "length_nm", "displacement_nm", "displacement_z_nm", "displacement_y_nm",
-         "displacement_x_nm", "tortuosity", "diameter_mean_nm", "diameter_min_nm",
-         "diameter_max_nm")
+LINES = (
+    "object_id",
+    "length_nm",
+    "displacement_nm",
+    "displacement_z_nm",
+    "displacement_y_nm",
+    "displacement_x_nm",
+    "tortuosity",
+    "diameter_mean_nm",
+    "diameter_min_nm",
+    "diameter_max_nm",
+)
 POINTS = ("object_id", "point", "z_nm", "y_nm", "x_nm", "diameter_nm")
 
 
@@ -48,10 +57,13 @@ def measure_each(array, index: pd.DataFrame, rows: list[slice], k: int):
         line = centreline(*gather(crops, ids[row], lo, hi, voxels[row], spacing), spacing)
         lines.append((ids[row], *line_row(line)))
         at = line.points + lo * np.asarray(spacing)
-        points.append(np.column_stack([np.full(len(at), ids[row]), np.arange(len(at)), at,
-                                       line.diameters]))
-        near += [(ids[row], ids[other], rank, distance) for rank, (distance, other)
-                 in enumerate(nearest(row, k, surfaces, candidates), 1)]
+        points.append(
+            np.column_stack([np.full(len(at), ids[row]), np.arange(len(at)), at, line.diameters])
+        )
+        near += [
+            (ids[row], ids[other], rank, distance)
+            for rank, (distance, other) in enumerate(nearest(row, k, surfaces, candidates), 1)
+        ]
         if time.monotonic() - told > 10:
             told = time.monotonic()
             log.info("centrelines and neighbours: object %d of %d", n + 1, len(own))

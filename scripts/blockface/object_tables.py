@@ -13,19 +13,33 @@ COLUMNS = (
     "direction_x", "nearest_id", "nearest_distance_nm", "n_contacts", "touches_border",
     "axis_1_nm", "axis_2_nm", "axis_3_nm",
 )  # fmt: skip
-SUMMED = ("length_nm", "diameter_mean_nm", "volume_um3", "surface_area_um2", "sphericity",
-          "elongation", "tortuosity", "nearest_distance_nm")
+SUMMED = (
+    "length_nm",
+    "diameter_mean_nm",
+    "volume_um3",
+    "surface_area_um2",
+    "sphericity",
+    "elongation",
+    "tortuosity",
+    "nearest_distance_nm",
+)
 
 
 def contact_table(parts: list[pd.DataFrame]) -> pd.DataFrame:
     """object_a, object_b, contact_area_um2, one row per touching pair."""
     contacts = add_contacts(parts)
-    return pd.DataFrame({"object_a": contacts.object_a, "object_b": contacts.object_b,
-                         "contact_area_um2": contacts.contact_nm2 / 1e6})
+    return pd.DataFrame(
+        {
+            "object_a": contacts.object_a,
+            "object_b": contacts.object_b,
+            "contact_area_um2": contacts.contact_nm2 / 1e6,
+        }
+    )
 
 
-def object_table(parts: dict[str, list[pd.DataFrame]], index: pd.DataFrame, contacts, shape,
-                 spacing) -> pd.DataFrame:
+def object_table(
+    parts: dict[str, list[pd.DataFrame]], index: pd.DataFrame, contacts, shape, spacing
+) -> pd.DataFrame:
     """COLUMNS, one row per object of ``index`` (sorted by object_id).
 
     ``parts`` holds the slabs' tables: "sums", "lines" and "neighbours". An object without a
@@ -60,9 +74,15 @@ def stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:
 
 def summary_table(objects: pd.DataFrame, index: pd.DataFrame, shape, spacing) -> pd.DataFrame:
     """One row per class: numbers, densities, mean, median and SD of the measures, direction."""
-    rows = [{"class": name, **class_summary(objects[objects["class"] == name],
-                                            index[index["class"] == name], shape, spacing)}
-            for name in sorted(objects["class"].unique())]
+    rows = [
+        {
+            "class": name,
+            **class_summary(
+                objects[objects["class"] == name], index[index["class"] == name], shape, spacing
+            ),
+        }
+        for name in sorted(objects["class"].unique())
+    ]
     if not rows:
         empty = class_summary(objects, index, shape, spacing)
         return pd.DataFrame(columns=["class", *empty])
@@ -86,8 +106,11 @@ def class_summary(objects: pd.DataFrame, index: pd.DataFrame, shape, spacing) ->
     }
     for name in SUMMED:
         values = objects[name].astype(float)
-        out |= {f"{name}_mean": values.mean(), f"{name}_median": values.median(),
-                f"{name}_sd": values.std(ddof=1)}
+        out |= {
+            f"{name}_mean": values.mean(),
+            f"{name}_median": values.median(),
+            f"{name}_sd": values.std(ddof=1),
+        }
         out[f"{name}_mean_inside"] = inside[name].astype(float).mean()
     return out | mean_direction(objects)
 
@@ -115,4 +138,5 @@ def mean_direction(objects: pd.DataFrame) -> dict[str, float]:
     values, axes = np.linalg.eigh((vectors * weight[:, None]).T @ vectors / weight.sum())
     axis = axes[:, 2] * (np.sign(axes[np.flatnonzero(np.abs(axes[:, 2]) > 1e-9)[0], 2]) or 1)
     return {f"{name}_mean": float(v) for name, v in zip(names, axis, strict=True)} | {
-        "order_parameter": float((3 * values[2] - 1) / 2)}
+        "order_parameter": float((3 * values[2] - 1) / 2)
+    }

@@ -134,8 +134,12 @@ def separate_slab(
     units, merging = settings.rules(source.voxel_size_nm)
     key = {
         "source": [path, os.stat(Path(path) / "zarr.json").st_mtime_ns],
-        "z": [z.start, z.stop], "shape": source.shape, "voxel_size_nm": source.voxel_size_nm,
-        "settings": asdict(settings), "names": source.names, "block": block,
+        "z": [z.start, z.stop],
+        "shape": source.shape,
+        "voxel_size_nm": source.voxel_size_nm,
+        "settings": asdict(settings),
+        "names": source.names,
+        "block": block,
     }
     folder = Path(f"{local}.partial")
     labels = begun(folder, key, source, z, block)
@@ -168,7 +172,11 @@ def begun(folder: Path, key: dict, source: Classes, z: slice, block) -> zarr.Arr
     shard = [min(n, b) for n, b in zip(shape, block, strict=True)]
     chunk = [c if n % c == 0 else n for n, c in zip(shard, (8, 256, 256), strict=True)]
     labels = zarr.create_array(
-        str(folder / "labels.zarr"), shape=shape, dtype="uint32", chunks=chunk, shards=shard,
+        str(folder / "labels.zarr"),
+        shape=shape,
+        dtype="uint32",
+        chunks=chunk,
+        shards=shard,
         fill_value=0,
     )
     record.write_text(json.dumps(key))

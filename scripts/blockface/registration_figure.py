@@ -14,6 +14,7 @@ VIEW = 160  # pixels, side of the part that the overlays show
 SMOOTH = 1.2  # pixels, so that noise does not hide the edges
 ARROW = 30  # how much longer than the shift left the arrows are
 
+
 @dataclass
 class Panel:
     """What the picture shows of one pair: two RGB overlays, titles, drift and tiles."""
@@ -114,15 +115,22 @@ def draw_tiles(axes, item: Panel, shape: tuple[int, int]) -> None:
     y, x, dy, dx, correlation = result.tiles.T
     y, x = y + result.rows.start, x + result.columns.start
     points = axes.quiver(
-        x, y, dx * ARROW, dy * ARROW, correlation,
-        angles="xy", scale_units="xy", scale=1, width=0.006, clim=(0, 1), cmap="viridis",
+        x,
+        y,
+        dx * ARROW,
+        dy * ARROW,
+        correlation,
+        angles="xy",
+        scale_units="xy",
+        scale=1,
+        width=0.006,
+        clim=(0, 1),
+        cmap="viridis",
     )
     axes.figure.colorbar(points, ax=axes, shrink=0.8).set_label("correlation", fontsize=7)
     axes.plot(x, y, ".", color="0.6", markersize=2, zorder=0)
     corner = item.place
-    axes.add_patch(
-        Rectangle(corner[::-1], VIEW, VIEW, fill=False, color="tab:red", lw=0.7)
-    )
+    axes.add_patch(Rectangle(corner[::-1], VIEW, VIEW, fill=False, color="tab:red", lw=0.7))
     axes.set(xlim=(0, shape[1]), ylim=(shape[0], 0), aspect="equal")
     axes.tick_params(labelsize=7)
     axes.set_title(

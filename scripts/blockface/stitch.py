@@ -106,8 +106,11 @@ def solved(parts: list[Piece]) -> tuple[np.ndarray, np.ndarray]:
         links.append(link)
         edges.append(edge)
     nodes, _, group = simplified(
-        np.concatenate([piece.nodes for piece in parts]), np.concatenate(links),
-        np.concatenate(edges), lambda n: np.zeros(len(n), bool), merging,
+        np.concatenate([piece.nodes for piece in parts]),
+        np.concatenate(links),
+        np.concatenate(edges),
+        lambda n: np.zeros(len(n), bool),
+        merging,
     )
     return nodes, group
 
@@ -145,8 +148,13 @@ def join_objects(slabs: list[str], objects: str, min_volume_um3: float = 0) -> p
 
     def make(path):
         return create_volume(
-            path, tuple(record["shape"]), np.uint32, size, classes=record["names"],
-            settings=record["settings"], min_volume_um3=min_volume_um3,
+            path,
+            tuple(record["shape"]),
+            np.uint32,
+            size,
+            classes=record["names"],
+            settings=record["settings"],
+            min_volume_um3=min_volume_um3,
         )
 
     with resumable(objects, key, make) as (volume, done):

@@ -42,8 +42,9 @@ def radii(
 def window(spacing: tuple[float, float, float], radius: int) -> tuple[np.ndarray, np.ndarray]:
     """Offsets (n, 3) in voxels and weights (3, n), whose sum over the object is its gradient."""
     steps = np.unique(np.rint(radius * np.linspace(-1, 1, 9)).astype(int))
-    z, y, x = (g.ravel() for g in np.meshgrid(np.arange(-REACH, REACH + 1), steps, steps,
-                                              indexing="ij"))
+    z, y, x = (
+        g.ravel() for g in np.meshgrid(np.arange(-REACH, REACH + 1), steps, steps, indexing="ij")
+    )
     if widest(spacing) == 2:
         keep = z**2 + y**2 + x**2 <= 6
     else:

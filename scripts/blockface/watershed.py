@@ -12,9 +12,7 @@ import numpy as np
 from blockface.graph import BOX, EDGE, NODE, Merging, contract, reduced
 
 SHELL = 2  # voxels around a block whose heights are needed to know what flows over its faces
-FACE = np.dtype(
-    [("index", "u4"), ("node", "u4"), ("saddle", "u4"), ("link", "?"), ("place", "i8")]
-)
+FACE = np.dtype([("index", "u4"), ("node", "u4"), ("saddle", "u4"), ("link", "?"), ("place", "i8")])
 
 
 @dataclass

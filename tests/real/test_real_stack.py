@@ -2,6 +2,7 @@
 
 import pytest
 import tifffile
+
 from blockface.errors import InputError
 from blockface.formats import tiff
 from blockface.stack import check_stack, open_stack

@@ -5,11 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import import_stack
 import numpy as np
 import pytest
 import tifffile
 import zarr
+
+import import_stack
 from blockface import intake
 from blockface.errors import InputError
 from blockface.stack import open_stack

@@ -22,8 +22,9 @@ def tables(folder, labels, slabs=1, name="fibril"):
     common = {"objects": str(folder / "objects.zarr"), "index": str(folder / "index.parquet")}
     parts = [str(folder / f"part{s}") for s in range(slabs)]
     for slab, part in enumerate(parts):
-        measure_slab.main(**common, part=part, slab=slab, slabs=slabs,
-                          settings={"neighbours": 3}, threads=1)
+        measure_slab.main(
+            **common, part=part, slab=slab, slabs=slabs, settings={"neighbours": 3}, threads=1
+        )
     paths = {f"{n}_table": str(folder / f"{n}.csv") for n in NAMES}
     measure_objects.main(parts=parts, **common, **paths, threads=1)
     return {n: read_table(folder / f"{n}.parquet") for n in NAMES}
@@ -43,8 +44,13 @@ def test_tables_agree_with_one_another(tmp_path):
     classes = {i: "cell" if i % 2 else "fibril" for i in range(1000)}
     found = tables(tmp_path / "o", labels, 2, classes)
     objects, near = found["objects"].set_index("object_id"), found["neighbours"]
-    assert list(near.columns) == ["object_id", "neighbour_id", "rank", "surface_distance_nm",
-                                  "centre_distance_nm"]
+    assert list(near.columns) == [
+        "object_id",
+        "neighbour_id",
+        "rank",
+        "surface_distance_nm",
+        "centre_distance_nm",
+    ]
     first = near[near["rank"] == 1].set_index("object_id")
     assert (objects.nearest_id == first.neighbour_id).all()
     assert (objects.nearest_distance_nm[objects.n_contacts > 0] == 0).all()

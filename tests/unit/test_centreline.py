@@ -18,8 +18,16 @@ from object_shapes import (
 )
 
 SPACINGS = [(10.0, 10.0, 10.0), (50.0, 10.0, 10.0), (200.0, 10.0, 10.0)]
-AXES = [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0, 1, 1), (1, 1, 0), (1, -1, 1), (1, 0.3, -0.2),
-        (0.3, 1, 0.5)]
+AXES = [
+    (1, 0, 0),
+    (0, 1, 0),
+    (0, 0, 1),
+    (0, 1, 1),
+    (1, 1, 0),
+    (1, -1, 1),
+    (1, 0.3, -0.2),
+    (0.3, 1, 0.5),
+]
 
 
 def line_of(path, mask, spacing):
@@ -65,11 +73,13 @@ def test_helix(tmp_path, turn, spacing):
 def test_ball_and_ellipsoids(tmp_path, spacing):
     close = 0.03 if spacing[0] == 200 else 0.01
     scale = 3 if spacing[0] == 200 else 1
-    for number, axes in enumerate([(300, 300, 300), (600, 250, 250), (250, 250, 600),
-                                   (240, 300, 1500)]):
+    for number, axes in enumerate(
+        [(300, 300, 300), (600, 250, 250), (250, 250, 600), (240, 300, 1500)]
+    ):
         axes = np.array(axes) * scale
-        line = line_of(tmp_path / f"{number}.zarr", mask_of(ellipsoid(*axes), 2 * axes, spacing),
-                       spacing)
+        line = line_of(
+            tmp_path / f"{number}.zarr", mask_of(ellipsoid(*axes), 2 * axes, spacing), spacing
+        )
         waist = 2 * np.sqrt(np.prod(axes) / axes.max())
         assert line.length == pytest.approx(2 * axes.max(), rel=close)
         assert line.diameter[2] == pytest.approx(waist, rel=0.03)
@@ -78,8 +88,9 @@ def test_ball_and_ellipsoids(tmp_path, spacing):
 def test_branch_follows_the_longest_way(tmp_path):
     spacing = (10.0, 10.0, 10.0)
     stem, arm = rod((1, 0, 0), 3000, 70), rod((0, 1, 0), 900, 70)
-    mask = mask_of(lambda z, y, x: stem(z, y, x) | arm(z - 300, y - 450, x), (3100, 2000, 300),
-                   spacing)
+    mask = mask_of(
+        lambda z, y, x: stem(z, y, x) | arm(z - 300, y - 450, x), (3100, 2000, 300), spacing
+    )
     line = line_of(tmp_path / "o.zarr", mask, spacing)
     assert line.length == pytest.approx(3000, rel=0.02)
 

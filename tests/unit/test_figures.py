@@ -39,8 +39,9 @@ def kept(monkeypatch):
     return seen
 
 
-@pytest.mark.parametrize("columns", [[], ["validation_loss"],
-                                     ["validation_loss", "validation_psnr", "learning_rate"]])
+@pytest.mark.parametrize(
+    "columns", [[], ["validation_loss"], ["validation_loss", "validation_psnr", "learning_rate"]]
+)
 def test_training_curves(tmp_path, columns):
     history = pd.DataFrame({"step": [0, 10, 20], "train_loss": [1, 0.5, 0.3]})
     for name in columns:

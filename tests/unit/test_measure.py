@@ -30,11 +30,13 @@ def spheroid_area(long, short):
 def test_surface_and_axes_of_round_bodies(tmp_path, spacing):
     k = {10.0: 1, 50.0: 2, 200.0: 4}[spacing[0]]
     ball, long, short = 300 * k, 600 * k, 250 * k
-    for number, (axes, area) in enumerate([
-        ((ball,) * 3, 4 * np.pi * ball**2),
-        ((long, short, short), spheroid_area(long, short)),
-        ((short, short, long), spheroid_area(long, short)),
-    ]):
+    for number, (axes, area) in enumerate(
+        [
+            ((ball,) * 3, 4 * np.pi * ball**2),
+            ((long, short, short), spheroid_area(long, short)),
+            ((short, short, long), spheroid_area(long, short)),
+        ]
+    ):
         mask = mask_of(ellipsoid(*axes), 2 * np.array(axes), spacing)
         row = measured(tmp_path / f"{number}.zarr", mask, spacing)[0].iloc[0]
         assert row.volume_um3 == pytest.approx(mask.sum() * np.prod(spacing) / 1e9)
@@ -43,8 +45,9 @@ def test_surface_and_axes_of_round_bodies(tmp_path, spacing):
         assert row[["axis_1_nm", "axis_2_nm", "axis_3_nm"]].tolist() == pytest.approx(sizes, 0.02)
 
 
-@pytest.mark.parametrize("axis", [(1, 0, 0), (0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0.3, -0.2),
-                                  (0.3, 1, 0.5)])
+@pytest.mark.parametrize(
+    "axis", [(1, 0, 0), (0, 0, 1), (0, 1, 1), (1, 1, 0), (1, 0.3, -0.2), (0.3, 1, 0.5)]
+)
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_surface_and_direction_of_rods(tmp_path, axis, spacing):
     radius = {10.0: 150, 50.0: 300, 200.0: 900}[spacing[0]]
@@ -97,12 +100,14 @@ def test_nothing_changes_with_place_and_pose(tmp_path, spacing):
     labels = np.pad(scattered(4, n=25), 2)
     names = ["volume_um3", "surface_area_um2", "sphericity", "elongation", "axis_1_nm"]
     table, contacts = measured(tmp_path / "o.zarr", labels, spacing)
-    for number, (other, order) in enumerate([
-        (np.pad(labels, ((3, 9), (5, 0), (1, 17))), None),
-        (labels[::-1, :, ::-1], None),
-        (labels.transpose(0, 2, 1), None),
-        (np.where(labels > 0, 1000 - labels, 0), slice(None, None, -1)),
-    ]):
+    for number, (other, order) in enumerate(
+        [
+            (np.pad(labels, ((3, 9), (5, 0), (1, 17))), None),
+            (labels[::-1, :, ::-1], None),
+            (labels.transpose(0, 2, 1), None),
+            (np.where(labels > 0, 1000 - labels, 0), slice(None, None, -1)),
+        ]
+    ):
         changed, touching = measured(tmp_path / f"{number}.zarr", other, spacing)
         values = changed[names].to_numpy()[order or slice(None)]
         assert values == pytest.approx(table[names].to_numpy(), rel=1e-5)
@@ -113,7 +118,10 @@ def test_border_is_told(tmp_path):
     labels = np.zeros((5, 6, 6), np.uint32)
     labels[0, 2, 2], labels[2, 2, 2], labels[2, 4, 5] = 1, 2, 3
     assert measured(tmp_path / "o.zarr", labels, SPACINGS[0])[0].touches_border.tolist() == [
-        True, False, True]
+        True,
+        False,
+        True,
+    ]
 
 
 def test_an_object_that_the_table_lacks(tmp_path):

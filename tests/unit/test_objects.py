@@ -146,9 +146,7 @@ def test_watershed_is_the_same_whatever_the_blocks(scene, size, threads):
 @given(scenes(), st.sampled_from([ISO, FLAT]), st.sampled_from([0.5, 0.75, 0.9, 1.0]))
 def test_watershed_is_what_its_definition_says(scene, size, ratio):
     classes, cuts, block = scene
-    ids, _ = separated(
-        classes, "watershed", size, cuts, block, merge_ratio=ratio, slack_voxels=0.0
-    )
+    ids, _ = separated(classes, "watershed", size, cuts, block, merge_ratio=ratio, slack_voxels=0.0)
     assert same(ids, plain(classes, size, ratio, 0.0))
 
 

@@ -70,8 +70,11 @@ def test_missing_table(tmp_path):
 def test_grey_tiff(tmp_path, dtype, colours):
     image = GREY.astype(dtype)
     path = tmp_path / "i.tif"
-    tifffile.imwrite(path, np.stack([image] * 3, -1) if colours else image,
-                     photometric="rgb" if colours else "minisblack")
+    tifffile.imwrite(
+        path,
+        np.stack([image] * 3, -1) if colours else image,
+        photometric="rgb" if colours else "minisblack",
+    )
     read, pixel = read_image(path)
     assert pixel is None
     assert read.dtype == dtype
@@ -87,8 +90,9 @@ def test_png(tmp_path):
 def test_pixel_size_of_imagej(tmp_path, unit, nm):
     per_unit = nm / 5.5
     metadata = {"unit": unit.replace("µ", "\\u00B5")}
-    tifffile.imwrite(tmp_path / "i.tif", GREY, imagej=True, resolution=(per_unit, per_unit),
-                     metadata=metadata)
+    tifffile.imwrite(
+        tmp_path / "i.tif", GREY, imagej=True, resolution=(per_unit, per_unit), metadata=metadata
+    )
     assert read_image(tmp_path / "i.tif")[1] == pytest.approx(5.5, rel=1e-4)
 
 

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from blockface.errors import InputError
-from blockface.stack import check_stack, open_stack
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from blockface.errors import InputError
+from blockface.stack import check_stack, open_stack
 
 SIZE = (50.0, 10.0, 8.0)  # z, y, x
 

@@ -101,9 +101,7 @@ def match(overlap: pd.DataFrame, found: pd.DataFrame, truth: pd.DataFrame) -> pd
     - split: two or more found objects lie in it with half or more of their voxels (``pieces``);
     - missed: none of these.
     """
-    kinds = pd.concat([truth, found], keys=["true", "found"])[["object_id", "class"]]
-    of_true = kinds.loc["true"].set_index("object_id")["class"]
-    of_found = kinds.loc["found"].set_index("object_id")["class"]
+    of_true, of_found = (table.set_index("object_id")["class"] for table in (truth, found))
     size_found = overlap.groupby("found")["voxels"].sum()
     size_true = overlap.groupby("true")["voxels"].sum()
     pairs = overlap[overlap["found"].isin(of_found.index) & overlap["true"].isin(of_true.index)]

@@ -100,6 +100,10 @@ def test_wrong_place_and_wrong_class(fate):
     assert fate(truth, truth, kind="cell") == ({1: "missed"}, [1])
 
 
+def test_everything_is_missed_where_nothing_was_found(fate):
+    assert fate(bars(), bars((5, 5, 20), (6, 30, 40))) == ({5: "missed", 6: "missed"}, [])
+
+
 def test_class_voxels_take_the_likeliest_class_above_the_threshold(tmp_path):
     probability = np.zeros((2, 20, 8, 60), np.uint8)
     probability[0, :, 2:6, 0:10], probability[1, :, 2:6, 0:5] = 200, 230

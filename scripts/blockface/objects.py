@@ -24,7 +24,7 @@ import zarr
 from blockface.errors import InputError
 from blockface.foreground import Classes
 from blockface.graph import Merging
-from blockface.heap import give_back
+from blockface.heap import give_back, keep_no_large_arrays
 from blockface.heights import Metric, heights, metric, squared_distances
 from blockface.slab_graph import Slab
 from blockface.watershed import SHELL, Block
@@ -130,6 +130,7 @@ def separate_slab(
     Begun work lies in ``<local>.partial`` and is taken up after its last finished band.
     """
     settings.check()
+    keep_no_large_arrays()
     source = Classes(path, settings.threshold)
     units, merging = settings.rules(source.voxel_size_nm)
     key = {
@@ -155,6 +156,7 @@ def separate_slab(
                 last = time.monotonic()
                 log.info("slices %d-%d: block %d of %d", band.start, band.stop - 1, done, tiles)
         slab.close_band(number)
+        give_back()
     slab.finish()
     log.info("%s: %d pieces, %d passes left to the whole", local, len(slab.nodes), len(slab.edges))
     shutil.rmtree(local, ignore_errors=True)
@@ -218,7 +220,6 @@ def walk_band(source, slab, labels, number, band, block, units, threads) -> Iter
             slab.touch(faces[2], left)
         above[x.start], left = found[:, -1].copy(), found[:, :, -1].copy()
         labels[slice(z.start - slab.z.start, z.stop - slab.z.start), y, x] = found
-        give_back()
         yield done + 1, len(tiles)
 
 

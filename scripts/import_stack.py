@@ -9,7 +9,7 @@ from blockface.stack import check_stack
 log = logging.getLogger(__name__)
 
 
-def main(*, stack, raw, voxel_size_nm=None, dataset=None, threads=1) -> None:
+def main(*, stack, raw, voxel_size_nm=None, dataset=None, threads=1, checked=None) -> None:
     """Write the file or folder ``stack`` as the volume ``raw``."""
     found = check_stack(stack, voxel_size_nm, dataset)
     log.info("%s: %s %s, voxel %s nm (z, y, x), %d file(s)", found.source, found.shape,

@@ -49,7 +49,9 @@ def describe(error: jsonschema.ValidationError) -> str:
             f"{where}: found {' and '.join(found) or 'no entry'}; expected exactly one of stack, "
             "labels or objects"
         )
-    expected = error.schema.get("description", "")
+    expected = error.schema.get("description") or "a value that this key may have"
+    if ".classes" in where:
+        expected = "value: name for each class, such as {1: fibril}"
     return f"{where}: {error.message}; expected: {expected} (docs/configuration.md)"
 
 
@@ -72,11 +74,14 @@ def check_names(config: dict) -> None:
     """Refuse names that lead nowhere: denoisers, networks of other datasets, missing files."""
     for name, dataset in config["datasets"].items():
         where = f"configuration: datasets.{name}"
+        if name == "denoisers":
+            raise InputError(f"{where}: results/denoisers is taken; expected another name")
         entry = next(key for key in ("stack", "labels", "objects") if key in dataset)
         if not Path(dataset[entry]).exists() and ":" not in dataset[entry]:
             raise InputError(
                 f"{where}.{entry}: {dataset[entry]} not found; expected a file or folder, from "
-                f"the working directory {Path.cwd()}"
+                f"the working directory {Path.cwd()} (for another configuration than "
+                "config/config.yaml, the demo's, name it by --configfile)"
             )
         denoiser, segmenter = dataset["denoiser"], dataset["segmenter"]
         if denoiser is not None and denoiser not in config["denoisers"]:
@@ -101,11 +106,29 @@ def check_names(config: dict) -> None:
                 f"{where}.classes: missing; expected the value and name of each class, such as "
                 "{1: fibril}"
             )
+        least, classes = dataset["patches"]["min_foreground"], dataset["classes"].values()
+        unknown = sorted(set(least) - set(classes)) if isinstance(least, dict) else []
+        if unknown:
+            raise InputError(
+                f"{where}.patches.min_foreground: {unknown[0]!r} is not a class; expected "
+                f"{', '.join(classes)}"
+            )
         for value in dataset["classes"]:
             if not str(value).isdigit() or not 1 <= int(value) <= 254:
                 raise InputError(
                     f"{where}.classes: value {value!r}; expected whole numbers from 1 to 254"
                 )
+
+
+def check_pairs(name: str, denoiser: dict, count: int) -> None:
+    """Refuse pairs kept out of training that the table of ``count`` pairs does not have."""
+    for key in ("test_pairs", "validation_pairs"):
+        beyond = [pair for pair in denoiser[key] or [] if pair >= count]
+        if beyond:
+            raise InputError(
+                f"configuration: denoisers.{name}.{key}: {beyond[0]}; expected numbers from 0 to "
+                f"{count - 1}, the lines of {denoiser['pairs']}"
+            )
 
 
 def rounds(folder: str | Path) -> list[int]:
@@ -121,12 +144,13 @@ def rounds(folder: str | Path) -> list[int]:
         raise InputError(
             f"{folder}: annotations folder not found; expected one with the first round in 00"
         )
-    found = sorted(int(d.name) for d in folder.iterdir() if d.is_dir() and len(d.name) == 2
-                   and d.name.isdigit())  # fmt: skip
-    if found != list(range(len(found))) or not found:
+    names = sorted(d.name for d in folder.iterdir() if d.is_dir() and d.name.isdigit())
+    found = [int(name) for name in names]
+    missing = next(n for n in range(len(found) + 1) if n not in found)
+    if missing < len(found) or not found or any(len(name) != 2 for name in names):
         raise InputError(
-            f"{folder}: found rounds {', '.join(f'{n:02d}' for n in found) or 'none'}; expected "
-            f"folders 00, 01, … without a gap; make {folder / f'{len(found):02d}'}"
+            f"{folder}: found rounds {', '.join(names) or 'none'}; expected folders of two digits, "
+            f"00, 01, … without a gap; make or rename one to {folder / f'{missing:02d}'}"
         )
     return found
 

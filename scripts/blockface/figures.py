@@ -47,12 +47,13 @@ def save(figure: Figure, path: str | Path) -> Path:
 def training_curves(history: pd.DataFrame, path: str | Path) -> Path:
     """PNG of loss, and of the validation score if there is one, against training step.
 
-    ``history`` has ``step`` and ``train_loss``; ``validation_loss``, ``validation_psnr`` and
-    ``validation_dice`` are drawn where they are there.
+    ``history`` has ``step`` and ``train_loss``; ``validation_loss``, ``validation_psnr``,
+    ``validation_dice`` and ``training_dice`` are drawn where they are there.
     """
     scores = {
         "validation_psnr": "PSNR on validation images (dB)",
         "validation_dice": "Dice on validation patches",
+        "training_dice": "Dice on patches it trains on",
     }
     scores = {k: v for k, v in scores.items() if k in history and history[k].notna().any()}
     figure = Figure(figsize=(10, 3.8))

@@ -79,7 +79,7 @@ def _exported(folder: Path) -> None:
             f"{folder}: a correction bundle without a file in corrected/; what it holds beside is "
             "the prediction; save the corrected masks from Seg3D into corrected/"
         )
-    log.warning("%s: a whole correction bundle; only its folder corrected/ is read", folder)
+    log.info("%s: a whole correction bundle; only its folder corrected/ is read", folder)
 
 
 def class_of_name(stem: str, classes: dict[int, str], path="") -> int | None:

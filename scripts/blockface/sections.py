@@ -41,13 +41,16 @@ def denoiser(given: Given) -> Section | None:
         "The denoiser",
         "Its error during training, and how much closer each noisy image comes to its long-dwell "
         "partner.",
-        "a validation loss that rises while the training loss falls (learning by heart), one that "
-        "still falls at the end (train longer), or a pair the denoiser makes worse.",
+        "a PSNR that falls again (learning by heart), one that "
+        "still rises at the end (train longer), or a pair the denoiser makes worse.",
     )
     if history is not None:
         path = figures.training_curves(history, given.file("denoiser_history"))
         section.items.append(
-            picture(path, "Training of the denoiser; dotted: the lowest validation loss.")
+            picture(
+                path,
+                "Training loss, and PSNR on pairs not trained on; circle: the best.",
+            )
         )
     if scores is not None:
         path = figures.denoising_scores(scores, given.file("denoiser_scores"))
@@ -101,13 +104,15 @@ def training(given: Given) -> Section | None:
         "Training the segmenter",
         f"Learned from scratch on the annotation rounds 00 to {given.iteration:02d}"
         + (f", {slices} annotated slices." if slices else "."),
-        "curves that part (too few annotations: add slices that look different) or that still "
-        "improve at the last step (train longer).",
+        "a curve that still improves at the last step (train longer).",
     )
     if history is not None:
         path = figures.training_curves(history, given.file("history"))
         section.items.append(
-            picture(path, "Training of the segmenter; dotted: the lowest validation loss.")
+            picture(
+                path,
+                "Loss and Dice while training; the held-out slices judge the result.",
+            )
         )
     reason = next((c for c in ("reason", "why") if patches is not None and c in patches), None)
     if reason:

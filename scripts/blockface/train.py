@@ -135,9 +135,7 @@ def fit(
             save(checkpoint, parts, state | {"step": step + 1, "losses": losses}, made_from)
             saved = time.monotonic()
     model.load_state_dict(state["best"]["weights"])
-    log.info(
-        "kept the weights of step %d, score %.4f", state["best"]["step"], state["best"]["score"]
-    )
+    log.info("kept the weights of step %d", state["best"]["step"])
     return model.eval(), pd.DataFrame(state["history"])
 
 

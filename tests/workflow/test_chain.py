@@ -171,9 +171,9 @@ def test_another_dataset_takes_the_network(project):
 
 def test_a_stack_alone_is_imported_and_with_a_denoiser_denoised(project):
     only(project, "mine", stack="stack")
-    assert project.jobs() == {"import_stack": 1}
+    assert project.jobs() == {"check_stack": 1, "import_stack": 1}
     only(project, "mine", stack="stack", denoiser="d")
-    assert project.jobs() == {"denoise": 1, "denoise_slab": 1, "import_stack": 1}
+    assert project.jobs() == {"denoise": 1, "denoise_slab": 1, "check_stack": 1, "import_stack": 1}
     project.make()
     assert not (project / "results/mine/iter_00").exists()
     one, other = (project / f"results/{n}/stack/denoised.zarr" for n in ("demo", "mine"))

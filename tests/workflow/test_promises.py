@@ -17,7 +17,8 @@ TRAINED = (
     SEPARATED | LISTED | {"train_segmenter", "predict_slab", "predict", "evaluate", "manifest"}
 )
 CUT = TRAINED | {"extract_segmentation_patches"}
-ROUND = CUT | {"import_annotations"}
+CHOSEN = CUT | {"choose_segmentation_patches"}
+ROUND = CHOSEN | {"import_annotations"}
 DENOISED = CUT | {"train_denoiser", "denoise_slab", "denoise"}
 
 
@@ -147,10 +148,10 @@ def test_changed_annotations_train_this_iteration_again_and_no_other(second, tmp
         (("datasets", "demo", "threshold"), 0.6, SEPARATED | LISTED | {"evaluate"}),
         (("datasets", "demo", "corrections", "count"), 3, LISTED),
         (("datasets", "demo", "training", "steps"), 151, TRAINED),
-        (("datasets", "demo", "patches", "size"), 64, CUT),
+        (("datasets", "demo", "patches", "size"), 64, CHOSEN),
         (("datasets", "demo", "held_out_slices"), [30], ROUND),
         (("denoisers", "d", "training", "steps"), 11, DENOISED),
-        (("seed",), 4, DENOISED),
+        (("seed",), 4, DENOISED | CHOSEN),
     ],
     ids=lambda value: ".".join(value) if isinstance(value, tuple) else "",
 )

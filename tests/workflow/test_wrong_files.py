@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import tifffile
 
+import choose_segmentation_patches
 import denoise_slab
 import extract_denoising_patches
-import extract_segmentation_patches
 import import_annotations
 import import_stack
 import predict_slab
@@ -204,9 +204,9 @@ def test_all_annotated_slices_held_out(here):
 
 def cut(**changes):
     settings = {"size": 48, "context": 0, "min_foreground": 0.01, "background_share": 0.1}
-    return lambda: extract_segmentation_patches.main(
-        image=f"{DEMO}/stack/denoised.zarr", annotations=f"{ITERATION}/annotations.zarr",
-        annotations_table=f"{ITERATION}/annotations.tsv", patches=f"{ITERATION}/patches.zarr",
+    return lambda: choose_segmentation_patches.main(
+        raw=f"{DEMO}/stack/raw.zarr", annotations=f"{ITERATION}/annotations.zarr",
+        annotations_table=f"{ITERATION}/annotations.tsv",
         table=f"{ITERATION}/patches.tsv", settings={**settings, **changes}, classes=CLASSES,
         held_out_slices=[20], seed=0, threads=1,
     )  # fmt: skip
@@ -214,7 +214,7 @@ def cut(**changes):
 
 def test_a_patch_larger_than_the_stack(here):
     message = refused(here, cut(size=128))
-    assert message.startswith(f"{DEMO}/stack/denoised.zarr: a patch of 128 × 128 pixels is larger")
+    assert message.startswith(f"{DEMO}/stack/raw.zarr: a patch of 128 × 128 pixels is larger")
     assert "lower datasets.<name>.patches.size to 96 or less" in message
     settings = {"validation_pairs": None, "test_pairs": [], "patch_size": 192}
     message = refused(here, lambda: extract_denoising_patches.main(

@@ -34,7 +34,12 @@ told(
     conf.load_schema(str(Path(workflow.basedir, "workflow/schemas/config.schema.yaml"))),
 )
 told(conf.check_names, config)
+for dataset in config["datasets"].values():
+    for kind in {"stack", "labels", "objects"} & dataset.keys():
+        dataset[kind] = dataset[kind].rstrip("/")
 PAIRS = {name: told(read_pairs, d["pairs"]) for name, d in config["denoisers"].items()}
+for name, pairs in PAIRS.items():
+    told(conf.check_pairs, name, config["denoisers"][name], len(pairs))
 ROUNDS = {
     name: told(conf.rounds, d["annotations"])
     for name, d in config["datasets"].items()

@@ -82,9 +82,33 @@ rule train_denoiser:
         "../../scripts/train_denoiser.py"
 
 
-rule import_stack:
+rule check_stack:
     input:
         stack=entry_file("stack"),
+    output:
+        # a rule of its own: where the stack is at fault, what was made of it before stays
+        checked="results/{dataset}/stack/checked.json",
+    log:
+        "logs/{dataset}/check_stack.log",
+    priority: 50
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime="2h",
+    params:
+        stack=setting("stack"),
+        voxel_size_nm=setting("voxel_size_nm"),
+        dataset=lambda wildcards: wildcards.dataset,
+        revision=1,
+    script:
+        "../../scripts/check_stack.py"
+
+
+rule import_stack:
+    input:
+        checked="results/{dataset}/stack/checked.json",
     output:
         raw=directory("results/{dataset}/stack/raw.zarr"),
     log:

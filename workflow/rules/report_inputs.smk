@@ -60,6 +60,10 @@ def sources(wildcards):
     return files
 
 
+# as named on the command line, so that the report shows the command that goes on with it
+CONFIGFILES = [str(path) for path in workflow.overwrite_configfiles or []]
+
+
 def logs_of(wildcards):
     """Folders with the benchmark files of what this iteration was made by."""
     denoiser = of(wildcards)["denoiser"]
@@ -75,5 +79,5 @@ def next_round(wildcards):
     return [
         f"cd {folder}/zNNNN && Seg3D2 --python=open_in_seg3d.py   # correct, then save_corrections()",
         f"mkdir -p {following} && cp -r {folder}/z* {following}/",
-        "snakemake --cores all",
+        "snakemake --cores all" + "".join(f" --configfile {f}" for f in CONFIGFILES),
     ]

@@ -6,10 +6,11 @@ rule import_annotations:
         files=ancient(annotation_files),
         raw="results/{dataset}/stack/raw.zarr",
     output:
-        annotations=directory("results/{dataset}/iter_{iteration}/annotations.zarr"),
-        rounds=directory("results/{dataset}/iter_{iteration}/annotation_rounds.zarr"),
-        table="results/{dataset}/iter_{iteration}/annotations.tsv",
-        table_parquet="results/{dataset}/iter_{iteration}/annotations.parquet",
+        # update: where an annotation is at fault, what was imported before comes back
+        annotations=update(directory("results/{dataset}/iter_{iteration}/annotations.zarr")),
+        rounds=update(directory("results/{dataset}/iter_{iteration}/annotation_rounds.zarr")),
+        table=update("results/{dataset}/iter_{iteration}/annotations.tsv"),
+        table_parquet=update("results/{dataset}/iter_{iteration}/annotations.parquet"),
     log:
         "logs/{dataset}/iter_{iteration}/import_annotations.log",
     priority: 50
@@ -30,15 +31,40 @@ rule import_annotations:
         "../../scripts/import_annotations.py"
 
 
+rule choose_segmentation_patches:
+    input:
+        raw="results/{dataset}/stack/raw.zarr",
+        annotations="results/{dataset}/iter_{iteration}/annotations.zarr",
+        annotations_table="results/{dataset}/iter_{iteration}/annotations.tsv",
+    output:
+        table="results/{dataset}/iter_{iteration}/patches.tsv",
+        table_parquet="results/{dataset}/iter_{iteration}/patches.parquet",
+    log:
+        "logs/{dataset}/iter_{iteration}/choose_segmentation_patches.log",
+    priority: 50
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime="1h",
+    params:
+        settings=setting("patches"),
+        classes=setting("classes"),
+        held_out_slices=setting("held_out_slices"),
+        seed=config["seed"],
+        revision=1,
+    script:
+        "../../scripts/choose_segmentation_patches.py"
+
+
 rule extract_segmentation_patches:
     input:
         image=image_of,
         annotations="results/{dataset}/iter_{iteration}/annotations.zarr",
-        annotations_table="results/{dataset}/iter_{iteration}/annotations.tsv",
+        table="results/{dataset}/iter_{iteration}/patches.tsv",
     output:
         patches=directory("results/{dataset}/iter_{iteration}/patches.zarr"),
-        table="results/{dataset}/iter_{iteration}/patches.tsv",
-        table_parquet="results/{dataset}/iter_{iteration}/patches.parquet",
     log:
         "logs/{dataset}/iter_{iteration}/extract_segmentation_patches.log",
     conda:
@@ -48,10 +74,8 @@ rule extract_segmentation_patches:
         mem_mb=8000,
         runtime="1h",
     params:
-        settings=setting("patches"),
+        context=lambda wildcards: of(wildcards)["patches"]["context"],
         classes=setting("classes"),
-        held_out_slices=setting("held_out_slices"),
-        seed=config["seed"],
         revision=1,
     script:
         "../../scripts/extract_segmentation_patches.py"

@@ -1,0 +1,40 @@
+"""Choose the annotated places that the segmentation network learns from, and say why."""
+
+import zarr
+
+from blockface.job import run
+from blockface.patches import check_size, choose
+from blockface.tables import read_table, write_table
+from blockface.volume import open_volume
+
+
+def main(
+    *, raw, annotations, annotations_table, table, settings, classes, held_out_slices, seed, threads
+) -> None:
+    stack, labels = open_volume(raw), zarr.open_array(annotations, mode="r")
+    classes = {int(value): name for value, name in classes.items()}
+    size, least = settings["size"], settings["min_foreground"]
+    if size is None:
+        size = min(320, *stack.shape[1:])
+    check_size(size, stack.shape[1:], raw, "datasets.<name>.patches.size")
+    files = read_table(annotations_table)
+    chosen = choose(
+        labels,
+        sorted({z for row in files.itertuples() for z in range(int(row.z0), int(row.z1))}),
+        held_out=held_out_slices,
+        classes=classes,
+        size=size,
+        context=settings["context"],
+        min_foreground={
+            name: least.get(name, 0.02) if isinstance(least, dict) else least
+            for name in classes.values()
+        },
+        background_share=settings["background_share"],
+        seed=seed,
+        source=str(annotations),
+    )
+    write_table(chosen.assign(size=size), table)
+
+
+if __name__ == "__main__":
+    run(main, snakemake)

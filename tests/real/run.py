@@ -24,7 +24,7 @@ from blockface.volume import open_volume  # noqa: E402
 from real.prepare import data_folder, prepare  # noqa: E402
 
 CONFIGS = ("real_denoising", "real_mitochondria")
-QUICK = 0.2  # share of the training steps
+QUICK = 0.35  # share of the training steps
 QUICK_METHODS = ("noisy image", "median 5 × 5", "Gaussian", "Blockface")
 RESULTS = Path("results")
 MITOCHONDRIA = RESULTS / "mitochondria"

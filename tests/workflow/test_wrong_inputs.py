@@ -77,6 +77,21 @@ def test_a_broken_round_leaves_the_iteration_before(project):
     assert "import_annotations" in project.jobs()
 
 
+def test_a_fault_in_the_stack_leaves_what_was_made_of_it(project):
+    before = hashes(project / DEMO)
+    sorted((project / "stack").iterdir())[12].unlink()
+    assert "gap in the slice numbers" in project.snakemake().stdout
+    after = hashes(project / DEMO)
+    assert {k: v for k, v in before.items() if "checked.json" not in k}.items() <= after.items()
+
+
+def test_a_fault_in_a_round_leaves_what_was_imported_of_it(project):
+    before = hashes(project / ITERATION)
+    write_mask(project / "annotations/demo/00/late/fibril.nrrd", np.ones((40, 96, 100), np.uint8))
+    assert project.snakemake().returncode != 0
+    assert before.items() <= hashes(project / ITERATION).items()
+
+
 def test_a_network_of_other_classes_in_the_terminal(project):
     config = project.read()
     config["datasets"] = {"other": {

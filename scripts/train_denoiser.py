@@ -60,18 +60,11 @@ def main(
     write_table(log, history)
     final = score(trained, pairs, views=settings["views"])
     write_table(final, scores)
-    denoised_pairs(
-        {
-            p: (
-                pairs[p][0],
-                denoise_image(trained, pairs[p][0], (low, high), Tiling(), hardware),
-                pairs[p][1],
-            )
-            for p in final["pair"]
-        },
-        final,
-        figure,
-    )
+    shown = {}
+    for p in final["pair"]:
+        noisy, clean = pairs[p]
+        shown[p] = noisy, denoise_image(trained, noisy, (low, high), Tiling(), hardware), clean
+    denoised_pairs(shown, final, figure)
     task = {"kind": "denoiser", "views": settings["views"], "grey": [low, high]}
     save_model(model, trained, task)
     Path(f"{model}.checkpoint").unlink(missing_ok=True)

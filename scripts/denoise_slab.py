@@ -1,14 +1,11 @@
 """Denoise one slab of a stack, tile by tile, from zarr to zarr."""
 
-import hashlib
-from pathlib import Path
-
 import numpy as np
 
 from blockface.job import run
-from blockface.predict import Tiling, normalised, predict_rows
+from blockface.predict import Tiling, normalised, predict_slab
 from blockface.unet import Hardware, load_model
-from blockface.volume import create_volume, open_volume, resumable, voxel_size
+from blockface.volume import create_volume, open_volume, voxel_size
 
 
 def main(*, raw, model, denoised, slab, slabs, threads) -> None:
@@ -28,28 +25,20 @@ def main(*, raw, model, denoised, slab, slabs, threads) -> None:
         kept = {k: v for k, v in source.attrs.items() if k not in ("axes", "voxel_size_nm")}
         return create_volume(path, source.shape, source.dtype, voxel_size(source), **kept)
 
-    weights = hashlib.sha256(Path(model).read_bytes()).hexdigest()
-    made = Path(raw, "zarr.json").stat().st_mtime_ns  # grey levels alone do not tell stacks apart
-    key = {
-        "model": weights,
-        "grey": stack_grey,
-        "shape": list(source.shape),
-        "source": [str(raw), made],
-    }
-    with resumable(denoised, key | {"slab": [slab, slabs]}, make) as (target, progress):
-        predict_rows(
-            network,
-            source,
-            target,
-            progress,
-            normalise=lambda grey: normalised(grey, low, high),
-            encode=encode,
-            finish=lambda output: output,
-            tiling=Tiling(views=task["views"]),
-            hardware=hardware,
-            slab=slab,
-            slabs=slabs,
-        )
+    predict_slab(
+        network,
+        model,
+        raw,
+        denoised,
+        make,
+        slab=slab,
+        slabs=slabs,
+        normalise=lambda grey: normalised(grey, low, high),
+        encode=encode,
+        finish=lambda output: output,
+        tiling=Tiling(views=task["views"]),
+        hardware=hardware,
+    )
 
 
 if __name__ == "__main__":

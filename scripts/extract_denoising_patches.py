@@ -4,13 +4,21 @@ import logging
 
 import pandas as pd
 
-from blockface.denoising import cut_pair, grey_range, load_pairs, span_of, split_pairs
+from blockface.denoising import (
+    check_accepted,
+    cut_pair,
+    grey_range,
+    load_pairs,
+    span_of,
+    split_pairs,
+)
 from blockface.job import run
 from blockface.patches import store_patches
 from blockface.tables import write_table
 
 
-def main(*, registered, patches, split_table, settings, threads) -> None:
+def main(*, table, registered, patches, split_table, settings, threads) -> None:
+    check_accepted(table, settings["refused_pairs"] == "leave_out")
     pairs = load_pairs(registered)
     split = split_pairs(list(pairs), settings["validation_pairs"], settings["test_pairs"])
     cut = {p: cut_pair(pairs[p], settings["patch_size"]) for p in pairs if split[p] == "train"}

@@ -1,11 +1,13 @@
 """Cut the chosen places, images and labels, for the segmentation network to learn from."""
 
+from pathlib import Path
+
 import zarr
 
 from blockface.job import run
 from blockface.patches import cut, store_patches
 from blockface.tables import read_table
-from blockface.volume import open_volume
+from blockface.volume import open_volume, voxel_size
 
 
 def main(*, image, annotations, table, patches, context, classes, threads) -> None:
@@ -17,6 +19,8 @@ def main(*, image, annotations, table, patches, context, classes, threads) -> No
         grey=dict(grey.attrs["grey"]),
         classes={str(value): name for value, name in classes.items()},
         context=context,
+        voxel_size_nm=voxel_size(grey),
+        denoised=Path(image).stem == "denoised",
     )
 
 

@@ -33,7 +33,8 @@ def main(
     rows = object_tables.object_table(tables, known, contacts, *where)
     write_table(contacts, contacts_table)
     write_table(object_tables.neighbour_table(tables["neighbours"], rows), neighbours_table)
-    write_table(object_tables.summary_table(rows, known, *where), summary_table)
+    classes = list(array.attrs["classes"].values())
+    write_table(object_tables.summary_table(rows, known, classes, *where), summary_table)
     write_table(rows, objects_table)
 
 

@@ -2,16 +2,13 @@
 
 import logging
 import os
-import re
 import shutil
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from blockface.errors import InputError
 from blockface.job import run
 from blockface.pairs import read_image, read_pairs
 from blockface.registration import Registration, register
@@ -50,8 +47,6 @@ def main(*, pairs, table, figure, registered, settings, threads):
                 shape = tuple(np.maximum(shape, image.shape))
     write_table(pd.DataFrame(rows), table)
     registration_figure(panels, shape, len(rows)).savefig(figure, dpi=110)
-    if not any(row["accepted"] for row in rows):
-        raise InputError(none_accepted(pairs, [row["reason"] for row in rows]))
     shutil.rmtree(registered, ignore_errors=True)
     os.replace(partial, registered)
 
@@ -79,17 +74,6 @@ def describe(number, noisy, clean, image, pixel_nm, result) -> dict:
         "height": height,
         "width": width,
     }
-
-
-def none_accepted(pairs, reasons) -> str:
-    """Message for the case that every pair is refused: the commonest reason, numbers aside."""
-    kinds = Counter(re.sub(r"[-\d.]+", "#", reason) for reason in reasons)
-    kind, count = kinds.most_common(1)[0]
-    example = next(r for r in reasons if re.sub(r"[-\d.]+", "#", r) == kind)
-    return (
-        f"{pairs}: none of {len(reasons)} pairs can be used; {count} for this reason: {example}; "
-        "check that each line names two images of one field"
-    )
 
 
 if __name__ == "__main__":

@@ -44,8 +44,15 @@ def main(*, patches, model, history, settings, seed, threads) -> None:
         hardware=hardware,
     )
     write_table(log, history)
-    task = {"kind": "segmenter", "views": settings["views"], "values": values}
-    save_model(model, trained, task | {"classes": [classes[str(v)] for v in values]})
+    task = {
+        "kind": "segmenter",
+        "views": settings["views"],
+        "values": values,
+        "classes": [classes[str(v)] for v in values],
+        "voxel_size_nm": attributes["voxel_size_nm"],
+        "denoised": attributes["denoised"],
+    }
+    save_model(model, trained, task)
     Path(f"{model}.checkpoint").unlink(missing_ok=True)
 
 

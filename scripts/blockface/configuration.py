@@ -72,6 +72,11 @@ def fill(value: dict, schema: dict) -> None:
 
 def check_names(config: dict) -> None:
     """Refuse names that lead nowhere: denoisers, networks of other datasets, missing files."""
+    if not config["datasets"] and not config["denoisers"]:
+        raise InputError(
+            "configuration: it names no dataset and no denoiser, so there is nothing to do; "
+            "expected at least one under datasets (README.md, docs/configuration.md)"
+        )
     for name, dataset in config["datasets"].items():
         where = f"configuration: datasets.{name}"
         if name == "denoisers":

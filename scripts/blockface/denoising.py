@@ -13,6 +13,7 @@ from blockface.augment import Augmentation, grey, move, sampling_grid
 from blockface.errors import InputError
 from blockface.patches import check_size, grid
 from blockface.predict import Tiling, normalised, predict_slice
+from blockface.tables import read_table
 from blockface.train import Training
 from blockface.unet import Hardware, UNet
 
@@ -22,6 +23,26 @@ log = logging.getLogger(__name__)
 def load_pairs(folder: str | Path) -> dict[int, NDArray]:
     """Registered pairs by row number of their table: (noisy, clean), y, x in grey levels."""
     return {int(f.stem.split("_")[1]): np.load(f) for f in sorted(Path(folder).glob("pair_*.npy"))}
+
+
+def check_accepted(table: str | Path, leave_out: bool) -> None:
+    """Raise an `InputError` if pairs are refused in the ``table`` of registrations.
+
+    With ``leave_out`` only if all are.
+    """
+    pairs = read_table(table, ("pair", "noisy", "clean", "accepted", "reason"))
+    refused = pairs[~pairs["accepted"].astype(bool)]
+    if refused.empty or (leave_out and len(refused) < len(pairs)):
+        return
+    told = [f"{p.noisy} and {p.clean}: {p.reason}" for p in refused.head(3).itertuples()]
+    if len(refused) > len(told):
+        told.append(f"and {len(refused) - len(told)} more")
+    other = "" if leave_out else ", or set denoisers.<name>.refused_pairs: leave_out"
+    raise InputError(
+        f"{table}: {len(refused)} of {len(pairs)} pairs are refused, expected two images of one "
+        f"field in each: {'; '.join(told)}; look at registration.png beside it, then mend these "
+        f"lines of the table of pairs or take them out{other}"
+    )
 
 
 def split_pairs(pairs: list[int], validation: list[int] | None, test: list[int]) -> dict[int, str]:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from blockface import at_work
 from blockface.errors import InputError
 
 log = logging.getLogger("blockface")
@@ -28,6 +29,8 @@ def run(main: Callable, job) -> None:
     named = {**dict(job.input.items()), **dict(job.output.items()), **dict(job.params.items())}
     # revision is there for Snakemake to see it change; Parquet lies beside each text table
     named = {k: v for k, v in named.items() if k != "revision" and not k.endswith("_parquet")}
+    at_work.begin(at_work.JOB)
+    at_work.end_with_parent()
     started = time.monotonic()
     try:
         main(**named, threads=job.threads)

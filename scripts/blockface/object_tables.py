@@ -72,8 +72,13 @@ def stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(full, ignore_index=True) if full else parts[0]
 
 
-def summary_table(objects: pd.DataFrame, index: pd.DataFrame, shape, spacing) -> pd.DataFrame:
-    """One row per class: numbers, densities, mean, median and SD of the measures, direction."""
+def summary_table(
+    objects: pd.DataFrame, index: pd.DataFrame, classes: list[str], shape, spacing
+) -> pd.DataFrame:
+    """One row per class: numbers, densities, mean, median and SD of the measures, direction.
+
+    ``classes`` have a row even if no object of them was found.
+    """
     rows = [
         {
             "class": name,
@@ -81,7 +86,7 @@ def summary_table(objects: pd.DataFrame, index: pd.DataFrame, shape, spacing) ->
                 objects[objects["class"] == name], index[index["class"] == name], shape, spacing
             ),
         }
-        for name in sorted(objects["class"].unique())
+        for name in sorted({*classes, *objects["class"]})
     ]
     if not rows:
         empty = class_summary(objects, index, shape, spacing)

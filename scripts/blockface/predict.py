@@ -1,9 +1,11 @@
 """A network over whole slices: overlapping tiles, blended, band by band in bounded memory."""
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,7 +13,7 @@ import zarr
 
 from blockface.heap import give_back
 from blockface.unet import Hardware, UNet
-from blockface.volume import slab_rows
+from blockface.volume import open_volume, resumable, slab_rows
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +108,35 @@ def predict_slice(
         for buffer in (total, norm):
             buffer[..., : edge[0] - ready, :] = buffer[..., ready:, :].copy()
             buffer[..., edge[0] - ready :, :] = 0
+
+
+def predict_slab(
+    model: UNet,
+    weights: str | Path,
+    source: str | Path,
+    target: str | Path,
+    make: Callable,
+    *,
+    slab: int,
+    slabs: int,
+    **steps,
+) -> None:
+    """Write slab ``slab`` of the volume at ``target``, or go on with it where it was left.
+
+    What was begun is kept as long as the file of ``weights``, the volume at ``source`` and the
+    slab are the same. ``make`` creates the volume; ``steps`` are those of `predict_rows`.
+    """
+    volume = open_volume(source)
+    key = {
+        "model": hashlib.sha256(Path(weights).read_bytes()).hexdigest(),
+        "grey": volume.attrs["grey"],
+        "shape": list(volume.shape),
+        # grey levels alone do not tell stacks apart
+        "source": [str(source), Path(source, "zarr.json").stat().st_mtime_ns],
+        "slab": [slab, slabs],
+    }
+    with resumable(target, key, make) as (made, progress):
+        predict_rows(model, volume, made, progress, slab=slab, slabs=slabs, **steps)
 
 
 def predict_rows(

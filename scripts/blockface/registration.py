@@ -125,7 +125,7 @@ def unfit(noisy: np.ndarray, clean: np.ndarray) -> str:
 def verdict(result: Registration, limits: list[float], min_correlation: float, max_px: float):
     """Why a registered pair is refused, or nothing; ``limits`` are of the shift, in pixels."""
     if result.tiles.shape[0] < MIN_TILES:
-        return "too little structure to check the registration"
+        return "too little structure in common: blank, out of focus, or another field"
     if not result.correlation >= min_correlation:
         return (
             f"correlation {result.correlation:.2f} is under {min_correlation:g}: another field, "

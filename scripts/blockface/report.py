@@ -64,7 +64,7 @@ def warnings(given: Given) -> list[str]:
     if given.annotations and given.scores is not None and unseen:
         listed = ", ".join(map(str, unseen))
         found.append(f"Held-out slices without annotation, and so without a score: z {listed}.")
-    objects = given.table("objects_table")
+    objects, summary = given.table("objects_table"), given.table("summary_table")
     if objects is not None:
         for name, of_class in objects.groupby("class", sort=False):
             share = of_class["touches_border"].astype(bool).mean()
@@ -75,6 +75,11 @@ def warnings(given: Given) -> list[str]:
                 )
     elif given.objects_table:
         found.append("No objects were found. Look at the prediction, threshold and min_volume_um3.")
+    if objects is not None and summary is not None:
+        found += [
+            f"No object of class {name} was found."
+            for name in summary.loc[summary["n_objects"] == 0, "class"]
+        ]
     return found
 
 

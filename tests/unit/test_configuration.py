@@ -198,3 +198,10 @@ def test_files_of_rounds_and_their_digests(tmp_path):
     assert [a == b for a, b in zip(before, digests(files, tmp_path), strict=True)] == [
         False, True, True
     ]  # fmt: skip
+
+
+def test_a_configuration_without_anything_to_do_is_refused():
+    config = {}
+    complete(config, SCHEMA)
+    with pytest.raises(InputError, match="no dataset and no denoiser"):
+        check_names(config)

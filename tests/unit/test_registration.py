@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from blockface.denoising import check_accepted
 from blockface.drift import Drift
 from blockface.errors import InputError
 from blockface.registration import grey_match, register
@@ -178,8 +179,21 @@ def test_script_writes_table_picture_and_accepted_pairs(tmp_path):
     assert (tmp_path / "out/registration.png").stat().st_size > 10_000
 
 
-def test_script_says_why_no_pair_is_accepted(tmp_path):
-    images = [field(seed).astype(np.uint8) for seed in range(3)]
-    arguments = listed(tmp_path, [(images[0], images[1]), (images[1], images[2])])
-    with pytest.raises(InputError, match=r"none of 2 pairs can be used; 2 for this reason: corr"):
-        main(**arguments)
+def test_a_refused_pair_stops_the_run_unless_it_may_be_left_out(tmp_path):
+    images = [field(seed).astype(np.uint8) for seed in range(2)]
+    good = scans(field(11), displacement(SHAPE, (2.5, -1.5), (1, 0), 0), np.random.default_rng(0))
+    arguments = listed(tmp_path, [good, images, (good[0], good[1][:200])])
+    main(**arguments)
+    table = arguments["table"]
+    with pytest.raises(
+        InputError, match=r"2 of 3 pairs are refused.*n1\.tif and.*c1\.tif: .*; "
+    ) as told:
+        check_accepted(table, leave_out=False)
+    assert "n2.tif" in str(told.value)
+    assert "leave_out" in str(told.value)
+    check_accepted(table, leave_out=True)
+    (tmp_path / "none").mkdir()
+    arguments = listed(tmp_path / "none", [images])
+    main(**arguments)
+    with pytest.raises(InputError, match="1 of 1 pairs are refused"):
+        check_accepted(arguments["table"], leave_out=True)

@@ -205,8 +205,8 @@ class Project:
         rules = [rule for rule, _ in self.planned(*arguments)]
         return {rule: rules.count(rule) for rule in sorted(set(rules))}
 
-    def kill_when(self, ready, *arguments: str, limit_s: float = 120) -> None:
-        """Start a run and SIGKILL all its processes as soon as ``ready()`` is true."""
+    def kill_when(self, ready, *arguments: str, alone: bool = False, limit_s: float = 120) -> None:
+        """Start a run and SIGKILL all its processes, or Snakemake ``alone``, on ``ready()``."""
         run = subprocess.Popen(
             self.command(*arguments), cwd=self.folder, start_new_session=True,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -216,13 +216,8 @@ class Project:
             assert run.poll() is None, "the run ended before it could be killed"
             assert time.monotonic() < end, "nothing to kill at in time"
             time.sleep(0.002)
-        os.killpg(run.pid, signal.SIGKILL)
+        (os.kill if alone else os.killpg)(run.pid, signal.SIGKILL)
         run.wait()
-
-    def go_on(self, *arguments: str) -> str:
-        """Run again after a kill, as Snakemake tells the user to: unlock first."""
-        self.make("--unlock")
-        return self.make(*arguments)
 
     def remove(self, *names: str) -> None:
         """Delete results, as a user would to have them made again."""

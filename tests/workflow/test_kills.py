@@ -32,7 +32,7 @@ def test_training_goes_on_from_its_checkpoint(first, project, rule):
     project.remove(target)
     project.kill_when((project / f"{target}.checkpoint").is_file, target)
     assert not (project / target).exists()
-    project.go_on(target)
+    project.make(target)
     assert "going on from step" in project.log(log)
     ours, theirs = model(first, target), model(project, target)
     assert all(torch.equal(ours[k], theirs[k]) for k in ours | theirs)
@@ -52,7 +52,7 @@ def test_slabs_go_on_from_their_last_row(first, project, rule):
 
     project.kill_when(a_row_is_done, f"{stem}.zarr")
     assert not (project / f"{stem}.zarr").exists()
-    project.go_on(f"{stem}.zarr")
+    project.make(f"{stem}.zarr")
     assert "slices 0 to 15 done" not in project.log(log)
     assert "slices 32 to 39 done" in project.log(log)
     assert same_volume(first, project, f"{stem}.zarr")
@@ -64,7 +64,7 @@ def test_separated_objects_are_the_same(first, project):
     project.remove(target)
     begun = project / f"{ITERATION}/objects.slabs/0-of-1.partial/slab.json"
     project.kill_when(begun.is_file, target)
-    project.go_on(target)
+    project.make(target)
     assert same_volume(first, project, target)
     index = f"{ITERATION}/objects_index.csv"
     assert (first / index).read_bytes() == (project / index).read_bytes()
@@ -92,6 +92,34 @@ def test_a_job_that_is_killed_alone_is_taken_up_by_the_same_call(first, project)
     assert all(torch.equal(ours[k], theirs[k]) for k in ours)
 
 
+def test_a_job_does_not_outlive_its_run(first, project):
+    target, log = TRAININGS["train_segmenter"]
+    project.remove(target)
+    checkpoint = project / f"{target}.checkpoint"
+    project.kill_when(checkpoint.is_file, target, alone=True)
+    project.make(target)  # at once, so that the job may still be at work
+    assert "going on from step" in project.log(log)
+    ours, theirs = model(first, target), model(project, target)
+    assert all(torch.equal(ours[k], theirs[k]) for k in ours)
+
+
+def test_a_folder_where_a_run_is_at_work_is_left_alone(project):
+    target, _ = TRAININGS["train_segmenter"]
+    project.remove(target)
+    run = subprocess.Popen(
+        project.command(target), cwd=project.folder,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not (project / f"{target}.checkpoint").is_file():
+        assert run.poll() is None
+        time.sleep(0.002)
+    second = project.snakemake(target)
+    assert run.poll() is None, "the first run ended too early for this test"
+    assert second.returncode != 0
+    assert "lock" in second.stdout
+    assert run.wait(300) == 0
+
+
 def test_a_chain_killed_again_and_again_ends_in_the_same(fresh, first, tmp_path):
     project = fresh.copy(tmp_path / "project")
     moments = (
@@ -101,11 +129,9 @@ def test_a_chain_killed_again_and_again_ends_in_the_same(fresh, first, tmp_path)
         "logs/demo/iter_00/separate_objects.log",
         f"{ITERATION}/tables/objects.parquet",
     )
-    for number, moment in enumerate(moments):
-        if number:
-            project.make("--unlock")
+    for moment in moments:
         project.kill_when((project / moment).exists)
         assert not (project / f"{ITERATION}/report.html").exists()
-    project.go_on()
+    project.make()
     same_results(first, project)
     assert project.jobs() == {}

@@ -86,39 +86,52 @@ def test_nan_in_the_stack(here):
 # --- pairs
 
 
+def cut_pairs(**changes):
+    settings = {
+        "refused_pairs": "stop", "validation_pairs": None, "test_pairs": [], "patch_size": 48,
+    }  # fmt: skip
+    extract_denoising_patches.main(
+        table=f"{DENOISER}/registration.tsv", registered=f"{DENOISER}/pairs",
+        patches=f"{DENOISER}/patches.zarr", split_table=f"{DENOISER}/split.tsv",
+        settings={**settings, **changes}, threads=1,
+    )  # fmt: skip
+
+
 def registered(project, *rows):
     lines = ["noisy\tclean", *(f"{a}\t{b}" for a, b in rows)]
     (project / "pairs/wrong.tsv").write_text("\n".join(lines) + "\n")
     settings = {"max_shift_fraction": 0.25, "min_correlation": 0.4, "max_residual_px": 1.0}
-    return lambda: register_pairs.main(
-        pairs="pairs/wrong.tsv", table="t/registration.tsv", figure="t/f.png", settings=settings,
-        registered=f"{DENOISER}/pairs", threads=1,
+    register_pairs.main(
+        pairs="pairs/wrong.tsv", table=f"{DENOISER}/registration.tsv", settings=settings,
+        figure=f"{DENOISER}/registration.png", registered=f"{DENOISER}/pairs", threads=1,
     )  # fmt: skip
+    return cut_pairs
+
+
+GOOD = ("0_short.tif", "0_long.tif"), ("2_short.tif", "2_long.tif")
 
 
 def test_a_pair_of_two_sizes(here):
     tifffile.imwrite(here / "pairs/small.tif", np.zeros((100, 112), np.uint8), metadata=None)
-    (here / "t").mkdir()
-    message = refused(here, registered(here, ("0_short.tif", "small.tif")))
-    assert message.startswith("pairs/wrong.tsv: none of 1 pairs can be used")
-    assert re.search(r"112.*112.*100.*112", message)
+    message = refused(here, registered(here, *GOOD, ("1_short.tif", "small.tif")))
+    assert message.startswith(f"{DENOISER}/registration.tsv: 1 of 3 pairs are refused")
+    assert "pairs/1_short.tif and pairs/small.tif: sizes differ: noisy 112 x 112" in message
+    assert "clean 100 x 112" in message
 
 
 def test_a_pair_of_two_fields(here):
-    (here / "t").mkdir()
-    message = refused(here, registered(here, ("0_short.tif", "1_long.tif")))
-    assert re.search("correlation|structure", message)
-    assert "check that each line names two images of one field" in message
+    message = refused(here, registered(here, *GOOD, ("1_short.tif", "3_long.tif")))
+    assert "1 of 3 pairs are refused, expected two images of one field" in message
+    assert "pairs/1_short.tif and pairs/3_long.tif: " in message
+    assert "another field" in message
+    assert "refused_pairs: leave_out" in message
 
 
-def test_among_good_pairs_the_bad_one_is_left_out_and_told(here):
-    (here / "t").mkdir()
-    pairs = [("0_short.tif", "0_long.tif"), ("1_short.tif", "2_long.tif")]
-    registered(here, *pairs)()
-    table = pd.read_csv("t/registration.tsv", sep="\t")
-    assert table["accepted"].tolist() == [True, False]
-    assert re.search("correlation|structure", table["reason"][1])
-    assert [f.name for f in (here / DENOISER / "pairs").iterdir()] == ["pair_00.npy"]
+def test_a_refused_pair_may_be_left_out(here):
+    registered(here, *GOOD, ("1_short.tif", "3_long.tif"))
+    cut_pairs(refused_pairs="leave_out")
+    split = pd.read_csv(f"{DENOISER}/split.tsv", sep="\t")
+    assert split["pair"].tolist() == [0, 1]
 
 
 # --- annotations
@@ -216,10 +229,7 @@ def test_a_patch_larger_than_the_stack(here):
     message = refused(here, cut(size=128))
     assert message.startswith(f"{DEMO}/stack/raw.zarr: a patch of 128 × 128 pixels is larger")
     assert "lower datasets.<name>.patches.size to 96 or less" in message
-    settings = {"validation_pairs": None, "test_pairs": [], "patch_size": 192}
-    message = refused(here, lambda: extract_denoising_patches.main(
-        registered=f"{DENOISER}/pairs", patches=f"{DENOISER}/patches.zarr",
-        split_table=f"{DENOISER}/split.tsv", settings=settings, threads=1))  # fmt: skip
+    message = refused(here, lambda: cut_pairs(patch_size=192))
     assert "lower denoisers.<name>.patch_size" in message
 
 

@@ -41,6 +41,7 @@ DATASET = ("datasets", "demo")
         ((*DATASET, "annotations"), "no", "no: annotations folder not found; expected one with"),
         (("denoisers", "d", "pairs"), "no.tsv", "no.tsv: table not found; check the path"),
         ((*DATASET, "patches", "size"), "big", "patches.size: 'big' is not of type"),
+        (("datasets",), {"my sample": {"stack": "stack"}}, "'my sample' does not match"),
         (("iteration",), 4, "annotations/demo/04 not found, the newest round is 00; put the"),
     ],
 )
@@ -107,6 +108,24 @@ def test_a_network_of_other_classes_in_the_terminal(project):
     assert not (project / target).exists()
 
 
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        ({"denoiser": "d", "voxel_size_nm": [50, 20, 20]}, "trained on voxels of [50.0, 10.0, 10"),
+        ({"voxel_size_nm": [50, 10, 10]}, "was trained on a denoised stack, this is a raw stack"),
+    ],
+)
+def test_a_network_of_another_kind_of_stack(project, setting, line):
+    config = project.read()
+    config["datasets"] = {"other": {
+        "stack": "stack", "classes": {1: "fibril", 2: "cell"}, "segmenter": "demo/iter_00",
+        **setting}}  # fmt: skip
+    project.write(config)
+    done = project.snakemake("results/other/iter_00/probability.zarr")
+    assert done.returncode != 0
+    assert line in done.stdout
+
+
 # --- a full disk
 
 
@@ -133,6 +152,7 @@ def small_disk():
 def test_a_full_disk_while_the_stack_is_copied(fresh, tmp_path, small_disk):
     project = fresh.copy(tmp_path / "project")
     small_disk(project / f"{DEMO}/stack", 100_000)
+    project.make(f"{DEMO}/stack/checked.json")
     shown = stopped(project, f"{DEMO}/stack/raw.zarr")
     assert re.search(r"Error: .*raw.zarr.*: no space left on the disk; earlier results", shown)
     assert "free some space and start again" in shown

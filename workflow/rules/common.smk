@@ -1,11 +1,13 @@
 """What the rules share: the checked configuration, and which files a dataset has."""
 
 import re
+import shutil
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
+from blockface import at_work
 from blockface import configuration as conf
 from blockface.errors import InputError
 from blockface.pairs import read_pairs
@@ -18,6 +20,18 @@ wildcard_constraints:
     iteration=r"\d{2}",
     slab=r"\d+",
     slabs=r"\d+",
+
+
+# A run that was killed leaves Snakemake's locks behind. They go if nobody is at work here any more;
+# after a run on a cluster that cannot be known: its jobs may still be waiting there.
+if workflow.is_main_process and any(Path(".snakemake/locks").glob("*.lock")):
+    if at_work.alone() and at_work.RUN.read_text() == "local":
+        shutil.rmtree(".snakemake/locks")
+at_work.begin(at_work.RUN)
+
+
+onstart:
+    at_work.RUN.write_text("local" if workflow.local_exec else "cluster")
 
 
 def told(function, *arguments):

@@ -30,6 +30,7 @@ rule register_pairs:
 
 rule extract_denoising_patches:
     input:
+        table="results/denoisers/{denoiser}/registration.tsv",
         registered="results/denoisers/{denoiser}/pairs",
     output:
         patches=directory("results/denoisers/{denoiser}/patches.zarr"),
@@ -44,7 +45,7 @@ rule extract_denoising_patches:
         mem_mb=4000,
         runtime="30m",
     params:
-        settings=denoiser_settings("validation_pairs", "test_pairs", "patch_size"),
+        settings=denoiser_settings("refused_pairs", "validation_pairs", "test_pairs", "patch_size"),
         revision=1,
     script:
         "../../scripts/extract_denoising_patches.py"

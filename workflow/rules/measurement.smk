@@ -159,7 +159,7 @@ rule measure_objects:
         mem_mb=8000,
         runtime="4h",
     params:
-        revision=1,
+        revision=2,
     script:
         "../../scripts/measure_objects.py"
 

@@ -76,7 +76,7 @@ rule extract_segmentation_patches:
     params:
         context=lambda wildcards: of(wildcards)["patches"]["context"],
         classes=setting("classes"),
-        revision=1,
+        revision=2,
     script:
         "../../scripts/extract_segmentation_patches.py"
 

@@ -150,7 +150,7 @@ def tables(folder, n):
             {"object_a": [1, 2], "object_b": [2, n], "contact_area_um2": [0.1, 0.2]}
         ),
         "neighbours_table.csv": pd.DataFrame({"object_id": [1], "neighbour_id": [2]}),
-        "summary_table.csv": pd.DataFrame({"class": ["fibril"], "n": [n]}),
+        "summary_table.csv": pd.DataFrame({"class": ["fibril", "cell"], "n_objects": [n, 0]}),
         "truth.csv": pd.DataFrame({
             "measure": ["Dice", "Dice", "length error"], "class": ["fibril", "cell", "fibril"],
             "value": [0.93, 0.95, 31.0], "unit": [None, None, "nm"],
@@ -227,6 +227,10 @@ def test_refused_pairs_are_told(whole):
     alarms = " ".join(Page(whole).alarms)
     assert "1 of 8 pairs were refused: p7_short.tif (correlation 0.05 < 0.3)" in alarms
     assert "fell" not in alarms
+
+
+def test_a_class_without_objects_is_told(whole):
+    assert "No object of class cell was found." in " ".join(Page(whole).alarms)
 
 
 def test_same_input_same_page(parts, whole, tmp_path):

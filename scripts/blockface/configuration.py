@@ -77,6 +77,11 @@ def check_names(config: dict) -> None:
             "configuration: it names no dataset and no denoiser, so there is nothing to do; "
             "expected at least one under datasets (README.md, docs/configuration.md)"
         )
+    if "self_supervised" in config["denoisers"]:
+        raise InputError(
+            "configuration: denoisers.self_supervised: the name is taken by the way to do without "
+            "pairs; expected another name"
+        )
     for name, dataset in config["datasets"].items():
         where = f"configuration: datasets.{name}"
         if name == "denoisers":
@@ -89,10 +94,11 @@ def check_names(config: dict) -> None:
                 "config/config.yaml, the demo's, name it by --configfile)"
             )
         denoiser, segmenter = dataset["denoiser"], dataset["segmenter"]
-        if denoiser is not None and denoiser not in config["denoisers"]:
+        if denoiser not in (None, "self_supervised", *config["denoisers"]):
             known = ", ".join(config["denoisers"]) or "none"
             raise InputError(
-                f"{where}.denoiser: {denoiser!r} is not among the denoisers ({known}); name one"
+                f"{where}.denoiser: {denoiser!r} is not among the denoisers ({known}); name one, or "
+                "self_supervised, which needs no pairs"
             )
         if segmenter and dataset["annotations"]:
             raise InputError(

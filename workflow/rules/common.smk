@@ -81,6 +81,13 @@ def denoiser_settings(*keys):
     return lambda wildcards: {key: config["denoisers"][wildcards.denoiser][key] for key in keys}
 
 
+def denoiser_folder(name):
+    """Folder of the network that denoises a dataset: a denoiser's, or the dataset's own."""
+    denoiser = config["datasets"][name]["denoiser"]
+    own = denoiser == "self_supervised"
+    return f"results/{name}/denoiser" if own else f"results/denoisers/{denoiser}"
+
+
 def iteration_of(name):
     """Iteration to make of a dataset: the one asked for, else the newest that has a round."""
     if name not in ROUNDS:

@@ -132,10 +132,37 @@ rule import_stack:
         "../../scripts/import_stack.py"
 
 
+rule train_self_supervised:
+    input:
+        raw="results/{dataset}/stack/raw.zarr",
+    output:
+        model="results/{dataset}/denoiser/model.pt",
+        history="results/{dataset}/denoiser/history.tsv",
+        history_parquet="results/{dataset}/denoiser/history.parquet",
+    log:
+        "logs/{dataset}/train_self_supervised.log",
+    benchmark:
+        "logs/{dataset}/train_self_supervised.benchmark.tsv"
+    retries: 1
+    conda:
+        "../../envs/gpu.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime="8h",
+    params:
+        settings=setting("self_supervised"),
+        seed=config["seed"],
+        revision=1,
+    script:
+        "../../scripts/train_self_supervised.py"
+
+
 rule denoise_slab:
     input:
         raw="results/{dataset}/stack/raw.zarr",
-        model=lambda wildcards: f"results/denoisers/{of(wildcards)['denoiser']}/model.pt",
+        model=lambda wildcards: f"{denoiser_folder(wildcards.dataset)}/model.pt",
     output:
         denoised=temp(directory("results/{dataset}/stack/denoised.slabs/{slab}-of-{slabs}.zarr")),
     log:

@@ -10,16 +10,17 @@ def results_of(wildcards):
     """Input function: what the manifest digests and the report shows of this dataset."""
     dataset, folder = of(wildcards), "results/{dataset}/iter_{iteration}"
     stack, denoiser = "stack" in dataset, dataset["denoiser"]
-    denoised = f"results/denoisers/{denoiser}" if stack and denoiser else None
+    denoised = denoiser_folder(wildcards.dataset) if stack and denoiser else None
+    paired = denoised if denoiser in PAIRS else None
     trained = wildcards.dataset in ROUNDS
     return existing(
         wildcards,
         raw=stack and "results/{dataset}/stack/raw.zarr",
         denoised=denoised and "results/{dataset}/stack/denoised.zarr",
-        registration=denoised and f"{denoised}/registration.tsv",
-        registration_figure=denoised and f"{denoised}/registration.png",
+        registration=paired and f"{paired}/registration.tsv",
+        registration_figure=paired and f"{paired}/registration.png",
         denoiser_history=denoised and f"{denoised}/history.tsv",
-        denoiser_scores=denoised and f"{denoised}/scores.csv",
+        denoiser_scores=paired and f"{paired}/scores.csv",
         annotations=trained and f"{folder}/annotations.zarr",
         patches_table=trained and f"{folder}/patches.tsv",
         history=trained and f"{folder}/segmenter/history.tsv",
@@ -42,7 +43,7 @@ def digested(wildcards):
     if "stack" in of(wildcards):
         files.append(segmenter_of(wildcards))
     if named.get("denoised"):
-        files.append(f"results/denoisers/{of(wildcards)['denoiser']}/model.pt")
+        files.append(f"{denoiser_folder(wildcards.dataset)}/model.pt")
     return files
 
 
@@ -54,7 +55,7 @@ def sources(wildcards):
     ]
     if wildcards.dataset in ROUNDS:
         files += annotation_files(wildcards)
-    if dataset["denoiser"]:
+    if dataset["denoiser"] in PAIRS:
         files.append(config["denoisers"][dataset["denoiser"]]["pairs"])
         files += PAIRS[dataset["denoiser"]][["noisy", "clean"]].to_numpy().ravel().tolist()
     return files
@@ -67,7 +68,10 @@ CONFIGFILES = [str(path) for path in workflow.overwrite_configfiles or []]
 def logs_of(wildcards):
     """Folders with the benchmark files of what this iteration was made by."""
     denoiser = of(wildcards)["denoiser"]
-    return [f"logs/{wildcards.dataset}", *([f"logs/denoisers/{denoiser}"] if denoiser else [])]
+    return [
+        f"logs/{wildcards.dataset}",
+        *([f"logs/denoisers/{denoiser}"] if denoiser in PAIRS else []),
+    ]
 
 
 def next_round(wildcards):

@@ -11,6 +11,7 @@ torchvision.
 
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ BASE, DEPTH, KERNEL, CROP, BATCH, EPOCHS = 32, 2, 5, 128, 16, 100
 def convolutions(*widths: int) -> nn.Sequential:
     """5 x 5 convolutions from each of ``widths`` to the next, with rectifiers."""
     layers = []
-    for inputs, outputs in zip(widths, widths[1:], strict=False):
+    for inputs, outputs in pairwise(widths):
         layers += [nn.Conv2d(inputs, outputs, KERNEL, padding="same"), nn.ReLU(inplace=True)]
     return nn.Sequential(*layers)
 

@@ -97,8 +97,8 @@ def check_names(config: dict) -> None:
         if denoiser not in (None, "self_supervised", *config["denoisers"]):
             known = ", ".join(config["denoisers"]) or "none"
             raise InputError(
-                f"{where}.denoiser: {denoiser!r} is not among the denoisers ({known}); name one, or "
-                "self_supervised, which needs no pairs"
+                f"{where}.denoiser: {denoiser!r} is not among the denoisers ({known}); name one, "
+                "or self_supervised, which needs no pairs"
             )
         if segmenter and dataset["annotations"]:
             raise InputError(

@@ -35,7 +35,7 @@ def test_halves_share_out_the_two_lines_of_every_pair(n, pairs, width, seed):
 
 @pytest.fixture(scope="module")
 def scanned(tmp_path_factory):
-    """A stack of blobs and resin, the same with noise that runs along the lines, and its network."""
+    """Blobs and resin, the same with noise that runs along the lines, and a network for it."""
     folder, rng = tmp_path_factory.mktemp("stack"), np.random.default_rng(0)
     clean = ndimage.gaussian_filter(rng.normal(size=(12, 128, 128)), (0, 4, 4))
     clean = 128 + 45 * np.tanh(2 * clean / clean.std())

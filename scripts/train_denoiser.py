@@ -8,13 +8,25 @@ from blockface.job import run
 from blockface.patches import load_patches
 from blockface.pictures import denoised_pairs
 from blockface.predict import Tiling, normalised
+from blockface.residuals import residual_figure
 from blockface.tables import read_table, write_table
 from blockface.train import Training, fit, fitting
 from blockface.unet import Hardware, Network, save_model
 
 
 def main(
-    *, patches, registered, split_table, model, history, scores, figure, settings, seed, threads
+    *,
+    patches,
+    registered,
+    split_table,
+    model,
+    history,
+    scores,
+    figure,
+    residuals,
+    settings,
+    seed,
+    threads,
 ) -> None:
     hardware = Hardware.best(threads)
     grey, attributes, digest = load_patches(patches)
@@ -65,6 +77,7 @@ def main(
         noisy, clean = pairs[p]
         shown[p] = noisy, denoise_image(trained, noisy, (low, high), Tiling(), hardware), clean
     denoised_pairs(shown, final, figure)
+    residual_figure(shown, residuals)
     task = {"kind": "denoiser", "views": settings["views"], "grey": [low, high]}
     save_model(model, trained, task)
     Path(f"{model}.checkpoint").unlink(missing_ok=True)

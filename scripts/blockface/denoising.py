@@ -13,6 +13,7 @@ from blockface.augment import Augmentation, grey, move, sampling_grid
 from blockface.errors import InputError
 from blockface.patches import check_size, grid
 from blockface.predict import Tiling, normalised, predict_slice
+from blockface.residuals import lost_detail
 from blockface.tables import read_table
 from blockface.train import Training
 from blockface.unet import Hardware, UNet
@@ -139,7 +140,7 @@ def span_of(pairs: list[NDArray]) -> float:
 def score_pairs(
     pairs: dict[int, NDArray], split: dict[int, str], denoise, span: float
 ) -> pd.DataFrame:
-    """PSNR (dB) and SSIM against the registered clean image, per validation and test pair."""
+    """PSNR (dB), SSIM and lost detail against the clean image, per validation and test pair."""
     rows = []
     for number, (noisy, clean) in pairs.items():
         if split[number] == "train":
@@ -149,5 +150,6 @@ def score_pairs(
             "pair": number, "split": split[number],
             "psnr_noisy": psnr(noisy, clean, span), "psnr_denoised": psnr(made, clean, span),
             "ssim_noisy": ssim(noisy, clean, span), "ssim_denoised": ssim(made, clean, span),
+            "lost_detail": lost_detail(made, clean),
         })  # fmt: skip
     return pd.DataFrame(rows)

@@ -55,11 +55,9 @@ def denoiser(given: Given) -> Section | None:
     if scores is not None:
         path = figures.denoising_scores(scores, given.file("denoiser_scores"))
         gain = scores[scores["split"] != "train"]
-        gain = (gain if len(gain) else scores).groupby("split")[
-            ["psnr_noisy", "psnr_denoised", "ssim_noisy", "ssim_denoised"]
-        ].mean()  # fmt: skip
+        gain = (gain if len(gain) else scores).drop(columns="pair").groupby("split").mean()
         section.items += [
-            *pairs_picture(given.denoiser_scores),
+            *pairs_pictures(given.denoiser_scores),
             picture(path, "Every pair before and after, against the long-dwell image."),
             table(gain.reset_index(), "Means over the pairs that were kept out of training."
                   if set(gain.index) != {"train"} else "Means over the training pairs."),
@@ -67,11 +65,15 @@ def denoiser(given: Given) -> Section | None:
     return section
 
 
-def pairs_picture(scores: str) -> list[Picture]:
-    """The picture of pairs kept out of training that lies beside their ``scores``, if it does."""
-    path = Path(scores).with_name("denoised_pairs.png")
-    caption = "Pairs kept out of training: noisy, denoised, and the long dwell."
-    return [picture(path, caption)] if path.is_file() else []
+def pairs_pictures(scores: str) -> list[Picture]:
+    """The pictures of pairs kept out of training that lie beside their ``scores``, if they do."""
+    captions = {
+        "denoised_pairs.png": "Pairs kept out of training: noisy, denoised, and the long dwell.",
+        "residuals.png": "What was taken away, beside the noise that was there: where the curves "
+        "agree, only noise was taken; correlation that the noise does not have is lost signal.",
+    }
+    beside = {Path(scores).with_name(name): caption for name, caption in captions.items()}
+    return [picture(path, caption) for path, caption in beside.items() if path.is_file()]
 
 
 def denoised(given: Given) -> Section | None:

@@ -63,6 +63,7 @@ rule train_denoiser:
         scores="results/denoisers/{denoiser}/scores.csv",
         scores_parquet="results/denoisers/{denoiser}/scores.parquet",
         figure="results/denoisers/{denoiser}/denoised_pairs.png",
+        residuals="results/denoisers/{denoiser}/residuals.png",
     log:
         "logs/denoisers/{denoiser}/train_denoiser.log",
     benchmark:

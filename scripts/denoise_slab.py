@@ -38,6 +38,7 @@ def main(*, raw, model, denoised, slab, slabs, threads) -> None:
         finish=lambda output: output,
         tiling=Tiling(views=task["views"]),
         hardware=hardware,
+        keep_mean=True,
     )
 
 

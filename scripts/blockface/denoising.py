@@ -12,7 +12,7 @@ from skimage.metrics import structural_similarity
 from blockface.augment import Augmentation, grey, move, sampling_grid
 from blockface.errors import InputError
 from blockface.patches import check_size, grid
-from blockface.predict import Tiling, normalised, predict_slice
+from blockface.predict import Tiling, levelled, normalised, predict_slice
 from blockface.residuals import lost_detail
 from blockface.tables import read_table
 from blockface.train import Training
@@ -106,11 +106,11 @@ def loss(output: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
 def denoise_image(
     model: UNet, noisy: NDArray, levels: tuple[float, float], tiling: Tiling, hardware: Hardware
 ) -> NDArray[np.float32]:
-    """Denoised image of the same shape and grey levels as ``noisy`` (y, x)."""
+    """Denoised image of the same shape, grey levels and mean as ``noisy`` (y, x)."""
     low, high = levels
     image = normalised(noisy, low, high)[None]
-    bands = [band[0] for _, band in predict_slice(model, image, tiling, hardware)]
-    return (np.concatenate(bands) + 1) * ((high - low) / 2) + low
+    ((_, made),) = levelled(predict_slice(model, image, tiling, hardware), image)
+    return (made[0] + 1) * ((high - low) / 2) + low
 
 
 def psnr(image: NDArray, clean: NDArray, span: float) -> float:

@@ -110,6 +110,14 @@ def predict_slice(
             buffer[..., edge[0] - ready :, :] = 0
 
 
+def levelled(
+    bands: Iterator[tuple[int, np.ndarray]], image: np.ndarray
+) -> Iterator[tuple[int, np.ndarray]]:
+    """The ``bands`` of one slice as one, shifted to the mean of ``image`` (y, x)."""
+    whole = np.concatenate([band for _, band in bands], axis=1)
+    yield 0, whole + (image.mean(dtype=float) - whole.mean(dtype=float)).astype(np.float32)
+
+
 def predict_slab(
     model: UNet,
     weights: str | Path,
@@ -152,11 +160,13 @@ def predict_rows(
     hardware: Hardware,
     slab: int = 0,
     slabs: int = 1,
+    keep_mean: bool = False,
 ) -> None:
     """Fill the rows of ``target`` that belong to ``slab``, leaving out those done before.
 
     ``normalise`` makes float32 network input of grey values, ``encode`` stored values of the
     blended ones. ``target`` is (z, y, x), or (class, z, y, x) with one channel per output.
+    With ``keep_mean`` every slice keeps its mean grey value, so that none flickers.
     """
     context, depth = model.network.context, source.shape[0]
     rows = slab_rows(source.shape, slab, slabs)
@@ -170,7 +180,8 @@ def predict_rows(
         for z in range(row.start, row.stop):
             near = np.clip(np.arange(z - context, z + context + 1), 0, depth - 1) - first
             image = normalise(grey[near])  # slice by slice: floats take four times the room
-            for y, band in predict_slice(model, image, tiling, hardware, finish):
+            bands = predict_slice(model, image, tiling, hardware, finish)
+            for y, band in levelled(bands, image[context]) if keep_mean else bands:
                 made[..., z - row.start, y : y + band.shape[1], :] = encode(
                     band if made.ndim == 4 else band[0]
                 )

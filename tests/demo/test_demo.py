@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import zarr
 from matplotlib import image
 
 pytestmark = pytest.mark.timeout(2400)  # the first test makes the demo; a busy machine is slow
@@ -56,6 +57,18 @@ def test_lengths_of_fibrils(demo):
 
 def test_diameters_of_fibrils(demo):
     assert abs(demo.scores(1)["diameter_mean_bias", "fibril"]) <= DIAMETER_BIAS
+
+
+def test_denoising_keeps_grey_range_and_type(demo):
+    raw, made = (
+        zarr.open_array(demo / f"results/demo/stack/{n}.zarr") for n in ("raw", "denoised")
+    )
+    assert made.dtype == raw.dtype
+    raw, made = raw[:], made[:]
+    ends = [np.isin(values, (0, 255)).mean() for values in (raw, made)]
+    assert ends[1] <= ends[0] + 1e-3
+    moved = made.mean((1, 2)) - raw.mean((1, 2))
+    assert np.abs(moved).max() < 0.5  # grey levels: no slice flickers
 
 
 def held_out(demo, number: int) -> pd.Series:

@@ -4,10 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from blockface.denoising import denoise_image, load_pairs
+from blockface.predict import Tiling, corners
 from blockface.tables import read_table
+from blockface.unet import Hardware, load_model
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = [sys.executable, str(ROOT / "tests/real/run.py")]
@@ -55,6 +59,30 @@ def test_the_workflow_scored_the_same(directory, psnr, kind):
     means = scores[scores["split"] == "test"].mean(numeric_only=True)
     assert psnr.loc[kind, "noisy image"] == pytest.approx(means["psnr_noisy"], abs=1e-3)
     assert psnr.loc[kind, "Blockface"] == pytest.approx(means["psnr_denoised"], abs=0.02)
+
+
+@pytest.mark.parametrize("kind", TEST_PAIRS)
+def test_no_seams_between_tiles(directory, kind):
+    """Against the clean image the error is no larger where tiles join than inside them."""
+    folder, hardware = directory / f"results/denoisers/{kind}", Hardware.best(2)
+    model, task = load_model(folder / "model.pt", hardware, "denoiser")
+    squares = {tile: [0.0, 0.0] for tile in (128, 512)}  # at the joins, inside; 512: one tile
+    for number, (noisy, clean) in load_pairs(folder / "pairs").items():
+        if number not in TEST_PAIRS[kind]:
+            continue
+        joined = np.zeros(noisy.shape, bool)
+        for axis in (0, 1):
+            starts = corners(noisy.shape[axis], 128, 64, model.network.multiple)
+            edges = [edge for start in starts for edge in (start, start + 128)]
+            at = np.arange(noisy.shape[axis])
+            near = np.abs(at[:, None] - edges).min(1) <= 4
+            joined |= near[:, None] if axis == 0 else near
+        for tile, sums in squares.items():
+            made = denoise_image(model, noisy, task["grey"], Tiling(tile, 64, 1), hardware)
+            for place, mask in enumerate((joined, ~joined)):
+                sums[place] += ((made - clean)[mask] ** 2).sum()
+    tiled, whole = (np.sqrt(sums[0] / sums[1]) for sums in squares.values())
+    assert tiled / whole <= 1.02  # these pixels may be harder than others, tiled or not
 
 
 def test_dice_of_the_second_iteration(directory):

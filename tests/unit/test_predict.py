@@ -110,7 +110,7 @@ def volume(path, shape=(40, 24, 28)):
     return open_volume(path), values
 
 
-def rows_of(source, target, model, *, slab=0, slabs=1, key=None, tiling=None):
+def rows_of(source, target, model, *, slab=0, slabs=1, key=None, tiling=None, **more):
     def make(at):
         return create_volume(at, source.shape, np.uint8, (50, 10, 10))
 
@@ -120,9 +120,21 @@ def rows_of(source, target, model, *, slab=0, slabs=1, key=None, tiling=None):
             normalise=lambda grey: (grey / 255).astype(np.float32),
             encode=lambda value: (value * 255).round().astype(np.uint8),
             finish=lambda output: output,
-            tiling=tiling or Tiling(16, 4, 1), hardware=CPU, slab=slab, slabs=slabs,
+            tiling=tiling or Tiling(16, 4, 1), hardware=CPU, slab=slab, slabs=slabs, **more,
         )  # fmt: skip
     return zarr.open_array(str(target), mode="r")[:]
+
+
+def test_slices_keep_their_mean_if_asked_to(tmp_path):
+    source, values = volume(tmp_path / "s.zarr")
+    dim = Local(weights=[[0.0, 0, 0], [0, 0.7, 0], [0, 0, 0]])
+    moved, kept = (
+        rows_of(source, tmp_path / f"{keep}.zarr", dim, keep_mean=keep).mean((1, 2))
+        for keep in (False, True)
+    )
+    true = values.mean((1, 2))
+    assert (moved < true - 20).all()
+    np.testing.assert_allclose(kept, true, atol=0.5)
 
 
 @pytest.mark.parametrize("slabs", [1, 2, 3, 5])

@@ -79,7 +79,7 @@ rule train_denoiser:
     params:
         settings=denoiser_settings("network", "training", "augmentation", "views"),
         seed=config["seed"],
-        revision=1,
+        revision=2,
     script:
         "../../scripts/train_denoiser.py"
 
@@ -181,7 +181,7 @@ rule denoise_slab:
     params:
         slab=lambda wildcards: int(wildcards.slab),
         slabs=lambda wildcards: int(wildcards.slabs),
-        revision=1,
+        revision=2,
     script:
         "../../scripts/denoise_slab.py"
 

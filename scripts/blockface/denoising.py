@@ -18,6 +18,7 @@ from blockface.train import Training
 from blockface.unet import Hardware, UNet
 
 log = logging.getLogger(__name__)
+ENOUGH_FIELDS = 5  # with fewer to learn from, the result hangs on which ones they are
 
 
 def load_pairs(folder: str | Path) -> dict[int, NDArray]:
@@ -45,25 +46,37 @@ def check_accepted(table: str | Path, leave_out: bool) -> None:
     )
 
 
-def split_pairs(pairs: list[int], validation: list[int] | None, test: list[int]) -> dict[int, str]:
+def split_pairs(
+    fields: dict[int, int], validation: list[int] | None, test: list[int]
+) -> dict[int, str]:
     """What each pair is for: ``train``, ``validation`` (chooses the weights) or ``test`` (scored).
 
-    Unless named, every fifth pair that is not for the test, at least one, is for validation.
+    ``fields`` says which field each pair shows; all pairs of a field are for the same, or what is
+    scored would have been seen in training. Unless named, every fifth field that is not for the
+    test, at least one, is for validation.
     """
-    free = [pair for pair in pairs if pair not in test]
+    named = {fields[p]: "test" for p in test if p in fields}
+    free = [f for f in sorted(set(fields.values())) if f not in named]
+    for field in [fields[p] for p in validation or [] if p in fields]:
+        if named.get(field) == "test":
+            both = ", ".join(str(p) for p, f in fields.items() if f == field)
+            raise InputError(
+                f"test_pairs and validation_pairs: pairs {both} show one field; expected all of "
+                "them under one of the two; name the field in one only"
+            )
+        named[field] = "validation"
     if validation is None:
-        validation = free[2::5] or free[-1:]
-    split = {
-        p: "test" if p in test else "validation" if p in validation else "train" for p in pairs
-    }
-    if "train" not in split.values() or "validation" not in split.values():
+        named |= dict.fromkeys(free[2::5] or free[-1:], "validation")
+    split = {pair: named.get(field, "train") for pair, field in fields.items()}
+    counts = {side: list(split.values()).count(side) for side in ("train", "validation", "test")}
+    if not counts["train"] or not counts["validation"]:
         raise InputError(
-            f"{len(pairs)} accepted pair(s), {sum(p in test for p in pairs)} of them test_pairs: "
-            "expected at least one to train on and another to validate on; "
-            "add pairs, or see registration.tsv for why pairs were rejected"
+            f"{len(fields)} accepted pair(s) of {len(set(fields.values()))} field(s), "
+            f"{counts['test']} of them test_pairs: expected at least one field to train on and "
+            "another to validate on; add pairs, or see registration.tsv for why pairs were rejected"
         )
-    if len(free) < 5:
-        log.warning("only %d pairs to learn from; 8 or more are advised", len(free))
+    if len(free) < ENOUGH_FIELDS:
+        log.warning("only %d fields to learn from; 8 or more are advised", len(free))
     return split
 
 

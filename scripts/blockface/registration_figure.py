@@ -7,7 +7,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy import ndimage
 
-from blockface.registration import TILE, Registration
+from blockface.registration import Registration
+from blockface.shifts_left import TILE
 
 SHOWN = 8
 VIEW = 160  # pixels, side of the part that the overlays show
@@ -103,6 +104,8 @@ def draw_drift(axes, result: Registration) -> None:
     for parts, where, style in drawn:
         for values, name, colour in zip(parts, ("y", "x"), ("tab:blue", "tab:orange"), strict=True):
             axes.plot(values, style, color=colour, label=f"{name} by {where}")
+    for line in result.drift.jumps:
+        axes.axvline(line, color="tab:red", lw=0.7, ls="--", label=f"jump at line {line}")
     axes.set_xlabel("line or column (px)", fontsize=8)
     axes.set_ylabel("displacement (px)", fontsize=8)
     axes.tick_params(labelsize=7)

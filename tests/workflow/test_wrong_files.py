@@ -104,6 +104,7 @@ def registered(project, *rows):
     register_pairs.main(
         pairs="pairs/wrong.tsv", table=f"{DENOISER}/registration.tsv", settings=settings,
         figure=f"{DENOISER}/registration.png", registered=f"{DENOISER}/pairs", threads=1,
+        rescale_to_nm=None,
     )  # fmt: skip
     return cut_pairs
 

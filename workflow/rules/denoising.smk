@@ -22,8 +22,15 @@ rule register_pairs:
         mem_mb=4000,
         runtime="1h",
     params:
-        settings=denoiser_settings("max_shift_fraction", "min_correlation", "max_residual_px"),
-        revision=1,
+        settings=denoiser_settings(
+            "max_shift_fraction",
+            "min_correlation",
+            "max_residual_px",
+            "max_blur_px",
+            "max_clipped",
+        ),
+        rescale_to_nm=lambda wildcards: config["denoisers"][wildcards.denoiser]["rescale_to_nm"],
+        revision=2,
     script:
         "../../scripts/register_pairs.py"
 
@@ -46,7 +53,7 @@ rule extract_denoising_patches:
         runtime="30m",
     params:
         settings=denoiser_settings("refused_pairs", "validation_pairs", "test_pairs", "patch_size"),
-        revision=1,
+        revision=2,
     script:
         "../../scripts/extract_denoising_patches.py"
 

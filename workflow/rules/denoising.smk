@@ -58,11 +58,33 @@ rule extract_denoising_patches:
         "../../scripts/extract_denoising_patches.py"
 
 
+rule estimate_noise:
+    input:
+        registered="results/denoisers/{denoiser}/pairs",
+        split_table="results/denoisers/{denoiser}/split.tsv",
+    output:
+        noise="results/denoisers/{denoiser}/noise.json",
+        figure="results/denoisers/{denoiser}/noise.png",
+    log:
+        "logs/denoisers/{denoiser}/estimate_noise.log",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime="30m",
+    params:
+        revision=1,
+    script:
+        "../../scripts/estimate_noise.py"
+
+
 rule train_denoiser:
     input:
         patches="results/denoisers/{denoiser}/patches.zarr",
         registered="results/denoisers/{denoiser}/pairs",
         split_table="results/denoisers/{denoiser}/split.tsv",
+        noise="results/denoisers/{denoiser}/noise.json",
     output:
         model="results/denoisers/{denoiser}/model.pt",
         history="results/denoisers/{denoiser}/history.tsv",
@@ -83,9 +105,9 @@ rule train_denoiser:
         mem_mb=16000,
         runtime="8h",
     params:
-        settings=denoiser_settings("network", "training", "augmentation", "views"),
+        settings=denoiser_settings("network", "training", "augmentation", "extra_noise", "views"),
         seed=config["seed"],
-        revision=1,
+        revision=2,
     script:
         "../../scripts/train_denoiser.py"
 
@@ -139,8 +161,33 @@ rule import_stack:
         "../../scripts/import_stack.py"
 
 
+rule check_denoiser:
+    input:
+        stack="results/{dataset}/stack/checked.json",
+        registration=lambda wildcards: (
+            f"results/denoisers/{of(wildcards)['denoiser']}/registration.tsv"
+        ),
+    output:
+        # a rule of its own: pairs at another pixel size stop the run before a network is trained
+        checked="results/{dataset}/stack/denoiser_checked.json",
+    log:
+        "logs/{dataset}/check_denoiser.log",
+    priority: 50
+    localrule: True
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    params:
+        dataset=lambda wildcards: wildcards.dataset,
+        denoiser=lambda wildcards: of(wildcards)["denoiser"],
+        revision=1,
+    script:
+        "../../scripts/check_denoiser.py"
+
+
 rule denoise_slab:
     input:
+        "results/{dataset}/stack/denoiser_checked.json",
         raw="results/{dataset}/stack/raw.zarr",
         model=lambda wildcards: f"results/denoisers/{of(wildcards)['denoiser']}/model.pt",
     output:

@@ -18,6 +18,8 @@ def results_of(wildcards):
         denoised=denoised and "results/{dataset}/stack/denoised.zarr",
         registration=denoised and f"{denoised}/registration.tsv",
         registration_figure=denoised and f"{denoised}/registration.png",
+        noise=denoised and f"{denoised}/noise.json",
+        noise_figure=denoised and f"{denoised}/noise.png",
         denoiser_history=denoised and f"{denoised}/history.tsv",
         denoiser_scores=denoised and f"{denoised}/scores.csv",
         annotations=trained and f"{folder}/annotations.zarr",

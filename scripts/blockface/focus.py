@@ -30,7 +30,9 @@ def relative_blur(noisy: np.ndarray, clean: np.ndarray) -> float:
     def rings(values):
         return np.bincount(ring[off], values[off], BINS + 1)[:BINS]
 
-    count = np.maximum(rings(np.ones_like(frequency)), 1)
+    count = rings(np.ones_like(frequency))
+    low = (count == 0) | (np.arange(BINS) < 2)  # nothing there, or freed of as shading
+    count = np.maximum(count, 1)
     cross = rings((spectra[0] * spectra[1].conj()).real)
     power, other = (rings(np.abs(s) ** 2) for s in spectra[::-1])
     # noise of a scan is independent from line to line: at high fy it is what it is at low fy
@@ -39,7 +41,7 @@ def relative_blur(noisy: np.ndarray, clean: np.ndarray) -> float:
     floor = rings(np.broadcast_to(ndimage.uniform_filter1d(floor, 9), frequency.shape))
     clear = power > np.maximum(CLEAR * floor, FAINTEST * (power / count).max() * count)
     power -= floor
-    clear &= np.cumprod(clear | (np.arange(BINS) < 2)).astype(bool)  # up to where noise begins
+    clear &= np.cumprod(clear | low).astype(bool)  # up to where noise begins
     if clear.sum() < 3:
         return np.nan
     cross, power, other, count = (v[clear] for v in (cross, power, other, count))

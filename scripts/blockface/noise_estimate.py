@@ -14,6 +14,7 @@ from blockface.noise import Noise
 
 SMOOTH = 2.0  # px, smoothing of the partner that tells the grey level
 SHADING = 24.0  # px, smoothing of what counts as a change of brightness between the two images
+SIDE = 1024  # px, no more than this from the middle of a pair is looked at
 FLAT = 0.5  # share of the pixels, those on the gentlest slopes, that are looked at
 BINS = 24  # grey levels at which the variance is measured
 LAGS = 4  # px, how far the noise of neighbours may be correlated
@@ -115,7 +116,8 @@ class View:
     @classmethod
     def of(cls, pair: np.ndarray) -> "View":
         """View of one registered pair (2, y, x)."""
-        noisy, clean = (np.asarray(image, np.float32) for image in pair)
+        middle = tuple(slice(max(0, (n - SIDE) // 2), (n + SIDE) // 2) for n in pair.shape[1:])
+        noisy, clean = (np.asarray(image[middle], np.float32) for image in pair)
         grey = ndimage.gaussian_filter(clean, SMOOTH, mode="nearest")
         shading = ndimage.gaussian_filter(noisy - clean, SHADING, mode="nearest")
         parts = [noisy - clean - shading, noisy - grey - shading, grey - clean]

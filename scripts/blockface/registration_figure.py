@@ -1,6 +1,7 @@
 """Picture of registered pairs: overlays before and after, the drift, and what is left of it."""
 
 from dataclasses import dataclass
+from textwrap import fill
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -84,8 +85,10 @@ def registration_figure(panels: list[Panel], shape: tuple[int, int], total: int)
             for axes in row[1:]:
                 axes.axis("off")
             continue
-        state = "after" if item.result.accepted else "refused, after the attempt"
-        show(row[1], item.after, f"{state}: correlation {item.result.correlation:.2f}")
+        title = f"after: correlation {item.result.correlation:.2f}"
+        if not item.result.accepted:
+            title = fill(f"refused: {item.result.reason}", 44)
+        show(row[1], item.after, title)
         draw_drift(row[2], item.result)
         draw_tiles(row[3], item, shape)
     return figure

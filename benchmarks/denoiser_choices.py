@@ -61,7 +61,8 @@ def trained(folder: Path, settings: dict, seed: int, threads: int) -> pd.DataFra
             patches=str(folder / "patches.zarr"), registered=str(folder / "pairs"),
             split_table=str(folder / "split.tsv"), model=f"{made}/model.pt",
             history=f"{made}/history.tsv", scores=f"{made}/scores.csv",
-            figure=f"{made}/pairs.png", settings=settings, seed=seed, threads=threads,
+            figure=f"{made}/pairs.png", residuals=f"{made}/residuals.png",
+            noise=str(folder / "noise.json"), settings=settings, seed=seed, threads=threads,
         )  # fmt: skip
         return read_table(f"{made}/scores.csv")
 

@@ -14,13 +14,15 @@ from blockface.denoising import (
 )
 from blockface.job import run
 from blockface.patches import store_patches
-from blockface.tables import write_table
+from blockface.tables import read_table, write_table
 
 
 def main(*, table, registered, patches, split_table, settings, threads) -> None:
     check_accepted(table, settings["refused_pairs"] == "leave_out")
     pairs = load_pairs(registered)
-    split = split_pairs(list(pairs), settings["validation_pairs"], settings["test_pairs"])
+    fields = read_table(table, ("pair", "field")).set_index("pair")["field"]
+    shown = {pair: int(fields[pair]) for pair in pairs}
+    split = split_pairs(shown, settings["validation_pairs"], settings["test_pairs"])
     cut = {p: cut_pair(pairs[p], settings["patch_size"]) for p in pairs if split[p] == "train"}
     low, high = grey_range(list(pairs.values()))
     stored = [patch for pair in cut.values() for patch in pair]

@@ -19,16 +19,18 @@ def one(path):
 
 def main(
     *, report, figures, threads, dataset, iteration, held_out_slices, threshold, commands,
-    raw=None, denoised=None, registration=None, registration_figure=None, denoiser_history=None,
-    denoiser_scores=None, annotations=None, patches_table=None, history=None, probability=None,
+    raw=None, denoised=None, registration=None, registration_figure=None, noise=None,
+    noise_figure=None, denoiser_history=None, denoiser_scores=None, annotations=None,
+    patches_table=None, history=None, probability=None,
     evaluation=None, worklist=None, objects=None, objects_table=None, contacts_table=None,
     neighbours_table=None, summary_table=None, truth=None, manifest=None,
 ):  # fmt: skip
     """``neighbours_table`` is not shown; it is an input so that the report comes after it."""
     optional = {
         "raw": raw, "denoised": denoised, "registration": registration,
-        "registration_figure": registration_figure, "denoiser_history": denoiser_history,
-        "denoiser_scores": denoiser_scores, "annotations": annotations,
+        "registration_figure": registration_figure, "noise": noise, "noise_figure": noise_figure,
+        "denoiser_history": denoiser_history, "denoiser_scores": denoiser_scores,
+        "annotations": annotations,
         "patches_table": patches_table, "history": history, "probability": probability,
         "worklist": worklist, "objects": objects, "objects_table": objects_table,
         "contacts_table": contacts_table, "summary_table": summary_table, "truth": truth,

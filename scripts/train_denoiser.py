@@ -1,10 +1,19 @@
 """Train the denoising network on patches of registered pairs and score it on the others."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from blockface.augment import Augmentation
-from blockface.denoising import denoise_image, load_pairs, loss, sampler, score_pairs
+from blockface.denoising import (
+    ExtraNoise,
+    denoise_image,
+    load_pairs,
+    loss,
+    sampler,
+    score_pairs,
+)
 from blockface.job import run
+from blockface.noise import load_noise
 from blockface.patches import load_patches
 from blockface.pictures import denoised_pairs
 from blockface.predict import Tiling, normalised
@@ -15,19 +24,9 @@ from blockface.unet import Hardware, Network, save_model
 
 
 def main(
-    *,
-    patches,
-    registered,
-    split_table,
-    model,
-    history,
-    scores,
-    figure,
-    residuals,
-    settings,
-    seed,
-    threads,
-) -> None:
+    *, patches, registered, split_table, noise, model, history, scores, figure, residuals,
+    settings, seed, threads
+) -> None:  # fmt: skip
     hardware = Hardware.best(threads)
     grey, attributes, digest = load_patches(patches)
     low, high = attributes["grey"]
@@ -37,6 +36,8 @@ def main(
     table = read_table(split_table)
     split = dict(zip(table["pair"], table["split"], strict=True))
     pairs = load_pairs(registered)
+    seen, strength = load_noise(noise), settings["extra_noise"]
+    extra = ExtraNoise(seen, (low, high), strength) if strength else None
     validation = {p: pair for p, pair in pairs.items() if split[p] == "validation"}
 
     def score(net, chosen, views):
@@ -62,11 +63,17 @@ def main(
             training,
             Augmentation(**settings["augmentation"]),
             hardware,
+            extra,
         ),
         loss=loss,
         validate=validate,
         checkpoint=Path(f"{model}.checkpoint"),
-        made_from={"settings": settings, "seed": seed, "patches": digest},
+        made_from={
+            "settings": settings,
+            "seed": seed,
+            "patches": digest,
+            "noise": asdict(seen),
+        },
         hardware=hardware,
     )
     write_table(log, history)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch.nn.functional import conv2d, grid_sample, pad
 
+from blockface.noise import Noise
+
 UNKNOWN = 255
 
 
@@ -108,3 +110,29 @@ def grey(
     grain = torch.randn(images[:, noisy].shape, generator=rng).to(images.device)
     images[:, noisy] += strength[:, None, None, None] * grain  # one image in two
     return images
+
+
+def more_noise(
+    clean: torch.Tensor,
+    noise: Noise,
+    levels: tuple[float, float],
+    strength: float,
+    rng: torch.Generator,
+) -> torch.Tensor:
+    """Noise (n, 1, y, x) for images whose true grey levels are ``clean`` (n, 1, y, x).
+
+    It follows ``noise``: its variance at each grey level, its correlation with neighbours, offsets
+    of lines (rows). Every other image gets some, up to ``strength`` times as much (in SD) as the
+    model says. ``levels`` are the grey levels that became -1 and 1.
+    """
+    low, high = levels
+    unit, (n, _, height, width) = (high - low) / 2, clean.shape
+    along, across = (torch.from_numpy(k).float().to(clean.device) for k in noise.kernels())
+    room = len(across) - 1, len(along) - 1
+    grain = torch.randn((n, 1, height + room[0], width + room[1]), generator=rng)
+    grain = conv2d(grain.to(clean.device), along.reshape(1, 1, 1, -1))
+    grain = conv2d(grain, across.reshape(1, 1, -1, 1))
+    lines = torch.randn((n, 1, height, 1), generator=rng).to(clean.device) * noise.line_sd
+    share = strength * (2 * torch.rand(n, generator=rng) - 1).clamp(min=0).to(clean.device)
+    sd = noise.variance((clean + 1) * unit + low).sqrt()
+    return share[:, None, None, None] * (sd * grain + lines) / unit

@@ -1,6 +1,7 @@
 """Learning to denoise from registered pairs, and how good it is on pairs never trained on."""
 
 import logging
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
-from blockface.augment import Augmentation, grey, move, sampling_grid
+from blockface.augment import Augmentation, grey, more_noise, move, sampling_grid
 from blockface.errors import InputError
+from blockface.noise import Noise
 from blockface.patches import check_size, grid
 from blockface.predict import Tiling, levelled, normalised, predict_slice
 from blockface.residuals import lost_detail
@@ -19,6 +21,8 @@ from blockface.train import Training
 from blockface.unet import Hardware, UNet
 
 log = logging.getLogger(__name__)
+ENOUGH_FIELDS = 5  # with fewer to learn from, the result hangs on which ones they are
+BLOCKS = 6  # parts along each side of a pair, of which the uncertainty of its score is read
 
 
 def load_pairs(folder: str | Path) -> dict[int, NDArray]:
@@ -46,25 +50,37 @@ def check_accepted(table: str | Path, leave_out: bool) -> None:
     )
 
 
-def split_pairs(pairs: list[int], validation: list[int] | None, test: list[int]) -> dict[int, str]:
+def split_pairs(
+    fields: dict[int, int], validation: list[int] | None, test: list[int]
+) -> dict[int, str]:
     """What each pair is for: ``train``, ``validation`` (chooses the weights) or ``test`` (scored).
 
-    Unless named, every fifth pair that is not for the test, at least one, is for validation.
+    ``fields`` says which field each pair shows; all pairs of a field are for the same, or what is
+    scored would have been seen in training. Unless named, every fifth field that is not for the
+    test, at least one, is for validation.
     """
-    free = [pair for pair in pairs if pair not in test]
+    named = {fields[p]: "test" for p in test if p in fields}
+    free = [f for f in sorted(set(fields.values())) if f not in named]
+    for field in [fields[p] for p in validation or [] if p in fields]:
+        if named.get(field) == "test":
+            both = ", ".join(str(p) for p, f in fields.items() if f == field)
+            raise InputError(
+                f"test_pairs and validation_pairs: pairs {both} show one field; expected all of "
+                "them under one of the two; name the field in one only"
+            )
+        named[field] = "validation"
     if validation is None:
-        validation = free[2::5] or free[-1:]
-    split = {
-        p: "test" if p in test else "validation" if p in validation else "train" for p in pairs
-    }
-    if "train" not in split.values() or "validation" not in split.values():
+        named |= dict.fromkeys(free[2::5] or free[-1:], "validation")
+    split = {pair: named.get(field, "train") for pair, field in fields.items()}
+    counts = {side: list(split.values()).count(side) for side in ("train", "validation", "test")}
+    if not counts["train"] or not counts["validation"]:
         raise InputError(
-            f"{len(pairs)} accepted pair(s), {sum(p in test for p in pairs)} of them test_pairs: "
-            "expected at least one to train on and another to validate on; "
-            "add pairs, or see registration.tsv for why pairs were rejected"
+            f"{len(fields)} accepted pair(s) of {len(set(fields.values()))} field(s), "
+            f"{counts['test']} of them test_pairs: expected at least one field to train on and "
+            "another to validate on; add pairs, or see registration.tsv for why pairs were rejected"
         )
-    if len(free) < 5:
-        log.warning("only %d pairs to learn from; 8 or more are advised", len(free))
+    if len(free) < ENOUGH_FIELDS:
+        log.warning("only %d fields to learn from; 8 or more are advised", len(free))
     return split
 
 
@@ -84,14 +100,41 @@ def cut_pair(pair: NDArray, size: int) -> list[NDArray]:
     ]
 
 
-def sampler(patches: NDArray, training: Training, augmentation: Augmentation, hardware: Hardware):
-    """Function that draws a batch (noisy, clean) of normalised ``patches`` (n, 2, y, x)."""
+@dataclass(frozen=True)
+class ExtraNoise:
+    """More noise like that of the pairs, up to ``strength`` times as strong.
+
+    ``levels`` are the grey levels that became -1 and 1.
+    """
+
+    noise: Noise
+    levels: tuple[float, float]
+    strength: float
+
+
+def sampler(
+    patches: NDArray,
+    training: Training,
+    augmentation: Augmentation,
+    hardware: Hardware,
+    extra: ExtraNoise | None = None,
+):
+    """Function that draws a batch (noisy, clean) of normalised ``patches`` (n, 2, y, x).
+
+    With ``extra`` the noise added follows the model, without it is white (`Augmentation.noise`).
+    """
+    if extra:
+        augmentation = replace(augmentation, noise=0.0)
     store = torch.from_numpy(patches)
 
     def sample(rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         chosen = store[torch.randint(len(store), (training.batch,), generator=rng)]
         cells = sampling_grid(training.batch, store.shape[-1], training.crop, augmentation, rng)
         images, _ = move(chosen.to(hardware.device), None, cells.to(hardware.device))
+        if extra:
+            images[:, :1] += more_noise(
+                images[:, 1:], extra.noise, extra.levels, extra.strength, rng
+            )
         images = grey(images, augmentation, rng, noisy=slice(0, 1))
         return hardware.place(images[:, :1]), images[:, 1:]
 
@@ -137,19 +180,44 @@ def span_of(pairs: list[NDArray]) -> float:
     return float(high - low)
 
 
+def gain_interval(noisy: NDArray, made: NDArray, clean: NDArray) -> tuple[float, float]:
+    """95 % interval (dB) of the gain in PSNR, from how it varies over `BLOCKS`² parts of a pair.
+
+    A bootstrap (Efron 1979, doi:10.1214/aos/1176344552) over the parts, which says nothing of how
+    other fields differ.
+    """
+    before, after = (
+        np.array([
+            part.mean()
+            for rows in np.array_split((image.astype(float) - clean) ** 2, BLOCKS)
+            for part in np.array_split(rows, BLOCKS, axis=1)
+        ])
+        for image in (noisy, made)
+    )  # fmt: skip
+    drawn = np.random.default_rng(0).integers(0, len(before), (1000, len(before)))
+    before, after = (np.maximum(v[drawn].mean(axis=1), 1e-12) for v in (before, after))
+    gains = 10 * np.log10(before / after)
+    return tuple(float(v) for v in np.quantile(gains, (0.025, 0.975)))
+
+
 def score_pairs(
     pairs: dict[int, NDArray], split: dict[int, str], denoise, span: float
 ) -> pd.DataFrame:
-    """PSNR (dB), SSIM and lost detail against the clean image, per validation and test pair."""
+    """PSNR (dB), SSIM and lost detail against the clean image, per validation and test pair.
+
+    ``gain_low_db`` and ``gain_high_db`` are the 95 % interval of the gain in PSNR within the pair.
+    """
     rows = []
     for number, (noisy, clean) in pairs.items():
         if split[number] == "train":
             continue
         made = np.clip(denoise(noisy), min(0, noisy.min()), noisy.max())
+        low, high = gain_interval(noisy, made, clean)
         rows.append({
             "pair": number, "split": split[number],
             "psnr_noisy": psnr(noisy, clean, span), "psnr_denoised": psnr(made, clean, span),
             "ssim_noisy": ssim(noisy, clean, span), "ssim_denoised": ssim(made, clean, span),
             "lost_detail": lost_detail(made, clean),
+            "gain_low_db": low, "gain_high_db": high,
         })  # fmt: skip
     return pd.DataFrame(rows)

@@ -28,6 +28,8 @@ class Given:
     denoised: str | None = None
     registration: str | None = None
     registration_figure: str | None = None
+    noise: str | None = None
+    noise_figure: str | None = None
     denoiser_history: str | None = None
     denoiser_scores: str | None = None
     annotations: str | None = None

@@ -1,13 +1,15 @@
 """Picture of registered pairs: overlays before and after, the drift, and what is left of it."""
 
 from dataclasses import dataclass
+from textwrap import fill
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy import ndimage
 
-from blockface.registration import TILE, Registration
+from blockface.registration import Registration
+from blockface.shifts_left import TILE
 
 SHOWN = 8
 VIEW = 160  # pixels, side of the part that the overlays show
@@ -83,8 +85,10 @@ def registration_figure(panels: list[Panel], shape: tuple[int, int], total: int)
             for axes in row[1:]:
                 axes.axis("off")
             continue
-        state = "after" if item.result.accepted else "refused, after the attempt"
-        show(row[1], item.after, f"{state}: correlation {item.result.correlation:.2f}")
+        title = f"after: correlation {item.result.correlation:.2f}"
+        if not item.result.accepted:
+            title = fill(f"refused: {item.result.reason}", 44)
+        show(row[1], item.after, title)
         draw_drift(row[2], item.result)
         draw_tiles(row[3], item, shape)
     return figure
@@ -103,6 +107,8 @@ def draw_drift(axes, result: Registration) -> None:
     for parts, where, style in drawn:
         for values, name, colour in zip(parts, ("y", "x"), ("tab:blue", "tab:orange"), strict=True):
             axes.plot(values, style, color=colour, label=f"{name} by {where}")
+    for line in result.drift.jumps:
+        axes.axvline(line, color="tab:red", lw=0.7, ls="--", label=f"jump at line {line}")
     axes.set_xlabel("line or column (px)", fontsize=8)
     axes.set_ylabel("displacement (px)", fontsize=8)
     axes.tick_params(labelsize=7)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from blockface.figures import pair_name
+from blockface.denoiser_warnings import denoiser_warnings
 from blockface.given import Given
 from blockface.page import Table, cell, render, table
 from blockface.sections import SECTIONS
@@ -94,29 +94,6 @@ def falls(given: Given) -> list[str]:
                 f"Dice of {name} on held-out slices fell from {before:.3f} to {now:.3f} against "
                 "the previous iteration. Look through the new round for slips before going on."
             )
-    return found
-
-
-def denoiser_warnings(given: Given) -> list[str]:
-    """Warnings for refused pairs and for kept-out pairs that the denoiser made worse."""
-    found = []
-    pairs, scores = given.table("registration"), given.table("denoiser_scores")
-    if pairs is not None:
-        refused = pairs[~pairs["accepted"].astype(bool)]
-        if len(refused):
-            names = [Path(str(n)).name for n in refused.get("noisy", refused.iloc[:, 0])]
-            reasons = refused["reason"] if "reason" in refused else [""] * len(refused)
-            both = zip(names, reasons, strict=True)
-            told = [f"{n} ({r})" if r == r and r else n for n, r in both]
-            more = f" and {len(told) - 5} more" if len(told) > 5 else ""
-            found.append(
-                f"{len(refused)} of {len(pairs)} pairs were refused: {'; '.join(told[:5])}{more}."
-            )
-    if scores is not None:
-        worse = scores[scores["psnr_denoised"] < scores["psnr_noisy"]]
-        if len(worse):
-            names = ", ".join(map(pair_name, worse["pair"]))
-            found.append(f"The denoiser made {len(worse)} of {len(scores)} pairs worse: {names}.")
     return found
 
 

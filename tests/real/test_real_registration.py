@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import tifffile
 
-from blockface.pairs import read_image
+from blockface.pair_images import read_image
 from blockface.registration import register
 
 KINDS = {

@@ -6,7 +6,8 @@ import tifffile
 from skimage.io import imsave
 
 from blockface.errors import InputError
-from blockface.pairs import read_image, read_pairs
+from blockface.pair_images import read_image
+from blockface.pairs import read_pairs
 
 GREY = np.arange(48 * 64, dtype=np.uint16).reshape(48, 64)
 

@@ -79,7 +79,7 @@ def test_known_displacement_is_found(shift, drift, stretch, stripes):
 @settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 def test_any_displacement_is_found(shift, drift, seed):
     truth = displacement(SHAPE, shift, drift, 1)
-    noisy, clean = scans(field(seed), truth, np.random.default_rng(seed), stripes=10)
+    noisy, clean = scans(field(seed), truth, np.random.default_rng([seed, 1]), stripes=10)
     result = register(noisy, clean)
     assert result.accepted, result.reason
     assert np.median(errors(result, truth)) < 0.2
@@ -130,6 +130,9 @@ def test_refusals_have_reasons():
         (image[:50], image[:50], "smaller than 64"),
         (*scans(image, far, np.random.default_rng(9)), "shifted by more than 75, 85 px"),
         (image, 255 - image, "correlation"),
+        (image, image.copy(), "the same image (equal pixels)"),
+        (np.clip(image, 120, 999), image, "of the noisy image is saturated (grey 120 or"),
+        (image, np.clip(image, 0, 160), "of the clean image is saturated"),
     ):
         result = register(noisy, clean)
         assert not result.accepted
@@ -158,6 +161,7 @@ def listed(folder, pairs):
         "figure": str(folder / "out/registration.png"),
         "registered": str(folder / "out/pairs"),
         "settings": SETTINGS,
+        "rescale_to_nm": None,
         "threads": 1,
     }
 

@@ -10,6 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 import report
+from blockface.noise import Noise, save_noise
 from blockface.tables import write_table
 from blockface.volume import create_volume
 
@@ -187,7 +188,9 @@ def parts(tmp_path_factory):
         "times": {"rules": {"predict": {"jobs": 2, "seconds": 4.5, "max_memory_mb": None}}},
     }  # fmt: skip
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    named = {"manifest": str(folder / "manifest.json"), "registration_figure": picture(folder)}
+    save_noise(Noise(1.5, 40.0, 10.0, 3.0, (0.5,), (0.01,)), folder / "noise.json")
+    named = {"manifest": str(folder / "manifest.json"), "registration_figure": picture(folder),
+             "noise": str(folder / "noise.json"), "noise_figure": picture(folder)}  # fmt: skip
     return {**paths, **tables(folder, n), **named}
 
 
@@ -198,7 +201,8 @@ def whole(parts, tmp_path_factory):
 
 def test_every_part_has_its_section_in_the_order_of_the_chain(whole):
     assert Page(whole).headings == [
-        "Registered pairs", "The denoiser", "The stack, denoised", "Training the segmenter",
+        "Registered pairs", "The noise", "The denoiser", "The stack, denoised",
+        "Training the segmenter",
         "The prediction", "Scores on held-out slices", "Along the stack, and the worst slices",
         "Separated objects", "Measures", "Against the known truth", "How it came about",
     ]  # fmt: skip
@@ -206,7 +210,7 @@ def test_every_part_has_its_section_in_the_order_of_the_chain(whole):
 
 def test_pictures_are_inside_and_not_blank(whole):
     page = Page(whole)
-    assert len(page.images) == 12
+    assert len(page.images) == 13
     for image in page.images:
         head, data = image["src"].split(",")
         assert head in ("data:image/png;base64", "data:image/jpeg;base64")
@@ -274,6 +278,28 @@ def test_pairs_made_worse_are_an_alarm_and_their_picture_is_shown(tmp_path, part
     page = Page(made(tmp_path, denoiser_scores=str(tmp_path / "scores.csv")))
     assert "made 1 of 2 pairs worse: pair 3." in " ".join(page.alarms)
     assert len(page.images) == 2
+
+
+def test_few_noisy_and_saturated_pairs_are_told_with_how_sure_the_gain_is(tmp_path):
+    pairs = pd.DataFrame({
+        "pair": range(4), "field": [0, 1, 2, 2], "noisy": ["n.tif"] * 4,
+        "accepted": [True] * 4, "reason": [""] * 4, "partner": ["clean"] * 3 + ["noisy"],
+        "remarks": ["", "7% of the noisy image is saturated", "", ""],
+    })  # fmt: skip
+    frame = pd.DataFrame({
+        "pair": [2], "split": ["validation"], "psnr_noisy": [20.0], "psnr_denoised": [26.0],
+        "ssim_noisy": [0.4], "ssim_denoised": [0.5], "gain_low_db": [5.1], "gain_high_db": [6.8],
+    })  # fmt: skip
+    write_table(pairs, tmp_path / "registration.tsv")
+    write_table(frame, tmp_path / "scores.csv")
+    page = Page(made(tmp_path, registration=str(tmp_path / "registration.tsv"),
+                     denoiser_scores=str(tmp_path / "scores.csv")))  # fmt: skip
+    alarms = " ".join(page.alarms)
+    assert "Only 3 fields with accepted pairs; 8 or more are advised" in alarms
+    assert "on the 1 kept out" in alarms
+    assert "pair 2 6.0 dB (5.1 to 6.8)" in alarms
+    assert "pair 1: 7% of the noisy image is saturated" in alarms
+    assert "1 of 4 pairs have a partner as noisy as themselves (pair 3)" in alarms
 
 
 def test_fallen_dice_is_an_alarm(tmp_path, parts):

@@ -173,7 +173,8 @@ def test_a_stack_alone_is_imported_and_with_a_denoiser_denoised(project):
     only(project, "mine", stack="stack")
     assert project.jobs() == {"check_stack": 1, "import_stack": 1}
     only(project, "mine", stack="stack", denoiser="d")
-    assert project.jobs() == {"denoise": 1, "denoise_slab": 1, "check_stack": 1, "import_stack": 1}
+    assert project.jobs() == {"denoise": 1, "denoise_slab": 1, "check_stack": 1, "import_stack": 1,
+                              "check_denoiser": 1}  # fmt: skip
     project.make()
     assert not (project / "results/mine/iter_00").exists()
     one, other = (project / f"results/{n}/stack/denoised.zarr" for n in ("demo", "mine"))

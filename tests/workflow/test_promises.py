@@ -151,6 +151,7 @@ def test_changed_annotations_train_this_iteration_again_and_no_other(second, tmp
         (("datasets", "demo", "patches", "size"), 64, CHOSEN),
         (("datasets", "demo", "held_out_slices"), [30], ROUND),
         (("denoisers", "d", "training", "steps"), 11, DENOISED),
+        (("denoisers", "d", "extra_noise"), 0.5, DENOISED),
         (("seed",), 4, DENOISED | CHOSEN),
     ],
     ids=lambda value: ".".join(value) if isinstance(value, tuple) else "",

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import tifffile
 
+import check_denoiser
 import choose_segmentation_patches
 import denoise_slab
 import extract_denoising_patches
@@ -15,6 +16,7 @@ import import_stack
 import predict_slab
 import register_pairs
 from blockface.errors import InputError
+from blockface.tables import write_table
 from workflow.project import SHAPE, kept, truth, write_mask
 
 DEMO, ITERATION, DENOISER = "results/demo", "results/demo/iter_00", "results/denoisers/d"
@@ -104,6 +106,7 @@ def registered(project, *rows):
     register_pairs.main(
         pairs="pairs/wrong.tsv", table=f"{DENOISER}/registration.tsv", settings=settings,
         figure=f"{DENOISER}/registration.png", registered=f"{DENOISER}/pairs", threads=1,
+        rescale_to_nm=None,
     )  # fmt: skip
     return cut_pairs
 
@@ -132,6 +135,53 @@ def test_a_refused_pair_may_be_left_out(here):
     cut_pairs(refused_pairs="leave_out")
     split = pd.read_csv(f"{DENOISER}/split.tsv", sep="\t")
     assert split["pair"].tolist() == [0, 1]
+
+
+def test_pairs_at_another_pixel_size_than_the_stack(here):
+    registered(here, *GOOD)
+
+    def check(pixel):
+        table = pd.read_csv(f"{DENOISER}/registration.tsv", sep="\t").assign(pixel_size_nm=pixel)
+        write_table(table, f"{DENOISER}/registration.tsv")
+        return lambda: check_denoiser.main(
+            stack=f"{DEMO}/stack/checked.json", registration=f"{DENOISER}/registration.tsv",
+            checked=f"{DEMO}/stack/denoiser_checked.json", dataset="demo", denoiser="d", threads=1,
+        )  # fmt: skip
+
+    message = refused(here, check([10, 5]))
+    assert message.startswith("pairs/2_short.tif: pixels of 5 nm, expected 10 nm like the stack of")
+    assert "datasets.demo (1 of 2 pairs of denoisers.d differ)" in message
+    assert "or set denoisers.d.rescale_to_nm: 10" in message
+    for fitting in (10.2, [10, None]):
+        check(fitting)()
+
+
+def test_a_pair_listed_twice_under_another_name(here):
+    (here / "pairs/copy.tif").write_bytes((here / "pairs/0_short.tif").read_bytes())
+    message = refused(here, registered(here, *GOOD, ("copy.tif", "0_long.tif")))
+    assert "pairs/copy.tif and pairs/0_long.tif: the same two images as pair 0" in message
+
+
+def test_the_same_image_as_noisy_and_clean(here):
+    (here / "pairs/copy.tif").write_bytes((here / "pairs/0_short.tif").read_bytes())
+    message = refused(here, registered(here, *GOOD, ("0_short.tif", "copy.tif")))
+    assert "noisy and clean are the same image (equal pixels)" in message
+
+
+def test_a_saturated_image(here):
+    short = tifffile.imread(here / "pairs/1_short.tif")
+    tifffile.imwrite(here / "pairs/white.tif", np.where(short > 100, 255, short).astype(np.uint8))
+    message = refused(here, registered(here, *GOOD, ("white.tif", "1_long.tif")))
+    assert "of the noisy image is saturated (grey" in message
+    assert "record it with less contrast" in message
+
+
+def test_all_pairs_refused(here):
+    wrong = ("0_short.tif", "3_long.tif"), ("2_short.tif", "1_long.tif")
+    for leave_out in ("stop", "leave_out"):
+        registered(here, *wrong)
+        message = refused(here, lambda way=leave_out: cut_pairs(refused_pairs=way))
+        assert message.startswith(f"{DENOISER}/registration.tsv: 2 of 2 pairs are refused")
 
 
 # --- annotations

@@ -22,8 +22,15 @@ rule register_pairs:
         mem_mb=4000,
         runtime="1h",
     params:
-        settings=denoiser_settings("max_shift_fraction", "min_correlation", "max_residual_px"),
-        revision=1,
+        settings=denoiser_settings(
+            "max_shift_fraction",
+            "min_correlation",
+            "max_residual_px",
+            "max_blur_px",
+            "max_clipped",
+        ),
+        rescale_to_nm=lambda wildcards: config["denoisers"][wildcards.denoiser]["rescale_to_nm"],
+        revision=2,
     script:
         "../../scripts/register_pairs.py"
 
@@ -46,9 +53,30 @@ rule extract_denoising_patches:
         runtime="30m",
     params:
         settings=denoiser_settings("refused_pairs", "validation_pairs", "test_pairs", "patch_size"),
-        revision=1,
+        revision=2,
     script:
         "../../scripts/extract_denoising_patches.py"
+
+
+rule estimate_noise:
+    input:
+        registered="results/denoisers/{denoiser}/pairs",
+        split_table="results/denoisers/{denoiser}/split.tsv",
+    output:
+        noise="results/denoisers/{denoiser}/noise.json",
+        figure="results/denoisers/{denoiser}/noise.png",
+    log:
+        "logs/denoisers/{denoiser}/estimate_noise.log",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime="30m",
+    params:
+        revision=1,
+    script:
+        "../../scripts/estimate_noise.py"
 
 
 rule train_denoiser:
@@ -56,6 +84,7 @@ rule train_denoiser:
         patches="results/denoisers/{denoiser}/patches.zarr",
         registered="results/denoisers/{denoiser}/pairs",
         split_table="results/denoisers/{denoiser}/split.tsv",
+        noise="results/denoisers/{denoiser}/noise.json",
     output:
         model="results/denoisers/{denoiser}/model.pt",
         history="results/denoisers/{denoiser}/history.tsv",
@@ -77,7 +106,7 @@ rule train_denoiser:
         mem_mb=16000,
         runtime="8h",
     params:
-        settings=denoiser_settings("network", "training", "augmentation", "views"),
+        settings=denoiser_settings("network", "training", "augmentation", "extra_noise", "views"),
         seed=config["seed"],
         revision=2,
     script:
@@ -160,8 +189,37 @@ rule train_self_supervised:
         "../../scripts/train_self_supervised.py"
 
 
+rule check_denoiser:
+    input:
+        stack="results/{dataset}/stack/checked.json",
+        registration=lambda wildcards: (
+            f"results/denoisers/{of(wildcards)['denoiser']}/registration.tsv"
+        ),
+    output:
+        # a rule of its own: pairs at another pixel size stop the run before a network is trained
+        checked="results/{dataset}/stack/denoiser_checked.json",
+    log:
+        "logs/{dataset}/check_denoiser.log",
+    priority: 50
+    localrule: True
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    params:
+        dataset=lambda wildcards: wildcards.dataset,
+        denoiser=lambda wildcards: of(wildcards)["denoiser"],
+        revision=1,
+    script:
+        "../../scripts/check_denoiser.py"
+
+
 rule denoise_slab:
     input:
+        lambda wildcards: (
+            f"results/{wildcards.dataset}/stack/denoiser_checked.json"
+            if of(wildcards)["denoiser"] in PAIRS
+            else []
+        ),
         raw="results/{dataset}/stack/raw.zarr",
         model=lambda wildcards: f"{denoiser_folder(wildcards.dataset)}/model.pt",
     output:

@@ -19,6 +19,8 @@ def results_of(wildcards):
         denoised=denoised and "results/{dataset}/stack/denoised.zarr",
         registration=paired and f"{paired}/registration.tsv",
         registration_figure=paired and f"{paired}/registration.png",
+        noise=paired and f"{paired}/noise.json",
+        noise_figure=paired and f"{paired}/noise.png",
         denoiser_history=denoised and f"{denoised}/history.tsv",
         denoiser_scores=paired and f"{paired}/scores.csv",
         annotations=trained and f"{folder}/annotations.zarr",

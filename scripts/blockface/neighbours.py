@@ -118,16 +118,17 @@ def tree_gap(one: cKDTree, two: cKDTree, box, limit: float) -> float:
 
 
 class Candidates:
-    """Other objects in ascending order of the distance of their boxes."""
+    """Other objects, or those at rows ``among``, in ascending order of the boxes' distance."""
 
-    def __init__(self, index: pd.DataFrame, spacing):
+    def __init__(self, index: pd.DataFrame, spacing, among: np.ndarray | None = None):
         self.lo = index[["z0", "y0", "x0"]].to_numpy() * np.asarray(spacing, float)
         self.hi = index[["z1", "y1", "x1"]].to_numpy() * np.asarray(spacing, float)
         self.centre = (self.lo + self.hi) / 2
         self.half = np.linalg.norm(self.hi - self.lo, axis=1) / 2
-        limit = np.quantile(self.half, LARGE) if len(self.half) else 0
-        self.regular = np.flatnonzero(self.half <= limit)
-        self.large = np.flatnonzero(self.half > limit)
+        among = np.arange(len(index)) if among is None else among
+        limit = np.quantile(self.half[among], LARGE) if len(among) else 0
+        self.regular = among[self.half[among] <= limit]
+        self.large = among[self.half[among] > limit]
         self.limit = limit
         self.tree = cKDTree(self.centre[self.regular])
 

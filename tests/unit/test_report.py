@@ -150,7 +150,9 @@ def tables(folder, n):
             {"object_a": [1, 2], "object_b": [2, n], "contact_area_um2": [0.1, 0.2]}
         ),
         "neighbours_table.csv": pd.DataFrame({"object_id": [1], "neighbour_id": [2]}),
-        "summary_table.csv": pd.DataFrame({"class": ["fibril", "cell"], "n_objects": [n, 0]}),
+        "summary_table.csv": pd.DataFrame(
+            {"class": ["fibril", "cell"], "measure": "n_objects", "all": [n, 0], "spread": np.nan}
+        ),
         "truth.csv": pd.DataFrame({
             "measure": ["Dice", "Dice", "length error"], "class": ["fibril", "cell", "fibril"],
             "value": [0.93, 0.95, 31.0], "unit": [None, None, "nm"],

@@ -18,6 +18,7 @@ from blockface.truth import overlaps
 
 log = logging.getLogger(__name__)
 NEEDED = ("object_id", "class", "touches_border", "centroid_z_nm")
+STACK = ("class", "measure", "all", "spread", "layers")
 
 
 def main(
@@ -33,7 +34,8 @@ def main(
     if note:
         log.warning("compare.%s: %s", name, note)
     rows = object_rows(a, b, pairs)
-    told = [compare_measures(rows, int(seed)), stack_rows(*map(read_table, (summary_a, summary_b)))]
+    stacks = [read_table(path, STACK) for path in (summary_a, summary_b)]
+    told = [compare_measures(rows, int(seed)), stack_rows(*stacks)]
     summary = pd.concat([part for part in told if len(part)] or told[:1], ignore_index=True)
     comparison(rows, summary, figure, tuple(of), note)
     write_table(rows, objects_table)

@@ -120,6 +120,7 @@ def targets():
         folder = f"results/{name}/iter_{iteration_of(name):02d}"
         if segmented(name):
             files.append(f"{folder}/report.html")
+            files += [f"{folder}/exports"] if dataset["export"] else []
         else:
             kind = "denoised" if dataset["denoiser"] else "raw"
             files.append(f"results/{name}/stack/{kind}.zarr")

@@ -14,6 +14,8 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/denoising.smk"
 include: "workflow/rules/segmentation.smk"
 include: "workflow/rules/measurement.smk"
+include: "workflow/rules/exports.smk"
+include: "workflow/rules/compare.smk"
 include: "workflow/rules/report_inputs.smk"
 include: "workflow/rules/report.smk"
 

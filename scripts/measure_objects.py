@@ -1,8 +1,11 @@
-"""Join what the slabs measured into the tables of objects, contacts, neighbours and classes."""
+"""Join what the slabs measured into the tables of objects, pairs, and the whole stack."""
 
 from pathlib import Path
 
 from blockface import object_tables
+from blockface.contacts import contact_table
+from blockface.line_tables import join_lines, line_parts
+from blockface.summary import stack_tables
 from blockface.tables import read_table, write_table
 from blockface.volume import open_volume, voxel_size
 
@@ -12,29 +15,41 @@ INDEX = ("object_id", "class", "voxels", "z0", "z1", "y0", "y1", "x0", "x1")
 def main(
     *,
     parts,
+    pairs,
     index,
     objects,
     objects_table,
     contacts_table,
     neighbours_table,
     summary_table,
+    diameters_table,
+    radial_table,
+    centrelines,
     threads,
 ):
-    """Write the four tables from the directories ``parts`` that ``measure_slab`` made."""
+    """Write the tables from what ``measure_slab`` (``parts``) and ``measure_pairs`` made."""
     array = open_volume(objects)
     where = array.shape, voxel_size(array)
-    folders = [parts] if isinstance(parts, str) else parts
-    tables = {
-        name: [read_table(Path(folder) / f"{name}.parquet") for folder in folders]
-        for name in ("sums", "contacts", "lines", "neighbours")
-    }
+
+    def read(folders, *names):
+        folders = [folders] if isinstance(folders, str) else folders
+        return {n: [read_table(Path(f) / f"{n}.parquet") for f in folders] for n in names}
+
+    tables = read(parts, "sums", "lines") | read(pairs, "contacts", "layers", "neighbours")
     known = read_table(index, INDEX).sort_values("object_id", ignore_index=True)
-    contacts = object_tables.contact_table(tables["contacts"])
+    contacts = contact_table(tables["contacts"], known, where[1])
     rows = object_tables.object_table(tables, known, contacts, *where)
+    folders = [parts] if isinstance(parts, str) else parts
+    join_lines([Path(folder) / "centrelines.parquet" for folder in folders], centrelines)
+    classes = list(array.attrs["classes"].values())
+    found = stack_tables(
+        rows, known, tables["layers"], lambda: line_parts([centrelines]), classes, *where
+    )
     write_table(contacts, contacts_table)
     write_table(object_tables.neighbour_table(tables["neighbours"], rows), neighbours_table)
-    classes = list(array.attrs["classes"].values())
-    write_table(object_tables.summary_table(rows, known, classes, *where), summary_table)
+    write_table(found["summary"], summary_table)
+    write_table(found["diameters"], diameters_table)
+    write_table(found["radial_distribution"], radial_table)
     write_table(rows, objects_table)
 
 

@@ -23,7 +23,8 @@ def main(
     noise_figure=None, denoiser_history=None, denoiser_scores=None, annotations=None,
     patches_table=None, history=None, probability=None,
     evaluation=None, worklist=None, objects=None, objects_table=None, contacts_table=None,
-    neighbours_table=None, summary_table=None, truth=None, manifest=None,
+    neighbours_table=None, summary_table=None, diameters_table=None, radial_table=None, truth=None,
+    manifest=None,
 ):  # fmt: skip
     """``neighbours_table`` is not shown; it is an input so that the report comes after it."""
     optional = {
@@ -33,7 +34,8 @@ def main(
         "annotations": annotations,
         "patches_table": patches_table, "history": history, "probability": probability,
         "worklist": worklist, "objects": objects, "objects_table": objects_table,
-        "contacts_table": contacts_table, "summary_table": summary_table, "truth": truth,
+        "contacts_table": contacts_table, "summary_table": summary_table,
+        "diameters_table": diameters_table, "radial_table": radial_table, "truth": truth,
         "manifest": manifest,
     }  # fmt: skip
     scores = [evaluation] if isinstance(evaluation, (str, Path)) else list(evaluation or [])

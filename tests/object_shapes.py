@@ -81,7 +81,7 @@ def index_of(labels, name="fibril") -> pd.DataFrame:
 
 def store(path, labels, spacing):
     """Volume on disk that holds ``labels``, written row by row."""
-    array = create_volume(path, labels.shape, np.uint32, spacing)
+    array = create_volume(path, labels.shape, np.uint32, spacing, classes={})
     for z in range(0, len(labels), row_depth(labels.shape)):
         array[z : z + row_depth(labels.shape)] = labels[z : z + row_depth(labels.shape)]
     return array

@@ -66,7 +66,7 @@ def fill(value: dict, schema: dict) -> None:
     others = schema.get("additionalProperties")
     if isinstance(others, dict) and others.get("properties"):
         for key, part in value.items():
-            if key not in schema.get("properties", {}):
+            if key not in schema.get("properties", {}) and isinstance(part, dict):
                 fill(part, others)
 
 
@@ -84,8 +84,8 @@ def check_names(config: dict) -> None:
         )
     for name, dataset in config["datasets"].items():
         where = f"configuration: datasets.{name}"
-        if name == "denoisers":
-            raise InputError(f"{where}: results/denoisers is taken; expected another name")
+        if name in ("denoisers", "compare"):
+            raise InputError(f"{where}: results/{name} is taken; expected another name")
         entry = next(key for key in ("stack", "labels", "objects") if key in dataset)
         if not Path(dataset[entry]).exists() and ":" not in dataset[entry]:
             raise InputError(
@@ -129,6 +129,34 @@ def check_names(config: dict) -> None:
                 raise InputError(
                     f"{where}.classes: value {value!r}; expected whole numbers from 1 to 254"
                 )
+
+
+def comparisons(config: dict, newest: dict[str, int]) -> dict[str, dict]:
+    """Pairs of iterations to compare, by name: ``of``, two ``<dataset>/iter_NN``, and ``match``.
+
+    ``newest`` is the newest annotation round of each dataset that has rounds. What is neither there
+    nor can be made is refused.
+    """
+    found = {}
+    for name, entry in config["compare"].items():
+        entry = entry if isinstance(entry, dict) else {"of": entry, "match": True}
+        for reference in entry["of"]:
+            dataset, iteration = reference.split("/iter_")
+            if Path("results", reference, "tables", "objects.csv").is_file():
+                continue
+            last = newest.get(dataset, 0)
+            if dataset not in config["datasets"] or int(iteration) > last:
+                known = (
+                    f"its newest iteration is {last:02d}"
+                    if dataset in config["datasets"]
+                    else f"datasets are {', '.join(config['datasets']) or 'none'}"
+                )
+                raise InputError(
+                    f"configuration: compare.{name}: results/{reference}/tables/objects.csv not "
+                    f"found, and it cannot be made ({known}); expected two of <dataset>/iter_NN"
+                )
+        found[name] = entry
+    return found
 
 
 def check_pairs(name: str, denoiser: dict, count: int) -> None:

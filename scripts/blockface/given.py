@@ -42,6 +42,8 @@ class Given:
     objects_table: str | None = None
     contacts_table: str | None = None
     summary_table: str | None = None
+    diameters_table: str | None = None
+    radial_table: str | None = None
     truth: str | None = None
     manifest: str | None = None
 

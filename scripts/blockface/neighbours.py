@@ -17,6 +17,7 @@ from blockface.crops import Crops, pieces
 PART_VOXELS = 2**20
 TREE_BYTES = 96 * 2**20
 POINT_BYTES = 48  # of a point in a tree
+PAIRS = 2**18  # whose gap, or least gap, is remembered
 HAIR = 1e-9  # so that a distance equal to the limit is found
 LARGE = 0.95  # share of the objects, by size, that the search grid holds; it looks at others always
 
@@ -49,11 +50,13 @@ class Surfaces:
         self.spacing = np.asarray(spacing, float)
         self.known: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self.trees: OrderedDict[tuple[int, int], cKDTree] = OrderedDict()
+        self.small = np.prod(self.hi - self.lo, axis=1) <= PART_VOXELS
+        self.gaps: dict[tuple[int, int], tuple[float, bool]] = {}
 
     def parts(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """Boxes (n, 3) and (n, 3), in voxels, of the parts of an object."""
         lo, hi = self.lo[row], self.hi[row]
-        if np.prod(hi - lo) <= PART_VOXELS:
+        if self.small[row]:
             return lo[None], hi[None]
         if row not in self.known:
             first, last = [], []
@@ -84,7 +87,30 @@ class Surfaces:
         return tree
 
     def gap(self, a: int, b: int, limit: float) -> float:
-        """Surface distance in nm of two objects, or inf if it is more than ``limit``."""
+        """Surface distance in nm of two objects, or inf if it is more than ``limit``.
+
+        It is looked for from both sides, so what was found is remembered: the gap, or that it is
+        more than a limit.
+        """
+        pair = (a, b) if a < b else (b, a)
+        known, exact = self.gaps.get(pair, (-1.0, False))
+        if exact:
+            return known if known < limit + HAIR * self.spacing.min() else np.inf
+        if limit <= known:
+            return np.inf
+        found = self.smallest_gap(a, b, limit)
+        if len(self.gaps) >= PAIRS:
+            self.gaps.clear()
+        self.gaps[pair] = (found, True) if found < np.inf else (limit, False)
+        return found
+
+    def smallest_gap(self, a: int, b: int, limit: float) -> float:
+        """What ``gap`` tells, from the surfaces."""
+        if self.small[a] and self.small[b]:
+            box = self.lo[b] * self.spacing, self.hi[b] * self.spacing
+            return tree_gap(
+                self.tree(a, 0), self.tree(b, 0), box, limit + HAIR * self.spacing.min()
+            )
         (alo, ahi), (blo, bhi) = self.parts(a), self.parts(b)
         s = self.spacing
         gaps = box_gaps(alo[:, None] * s, ahi[:, None] * s, blo[None] * s, bhi[None] * s)
@@ -118,16 +144,17 @@ def tree_gap(one: cKDTree, two: cKDTree, box, limit: float) -> float:
 
 
 class Candidates:
-    """Other objects in ascending order of the distance of their boxes."""
+    """Other objects, or those at rows ``among``, in ascending order of the boxes' distance."""
 
-    def __init__(self, index: pd.DataFrame, spacing):
+    def __init__(self, index: pd.DataFrame, spacing, among: np.ndarray | None = None):
         self.lo = index[["z0", "y0", "x0"]].to_numpy() * np.asarray(spacing, float)
         self.hi = index[["z1", "y1", "x1"]].to_numpy() * np.asarray(spacing, float)
         self.centre = (self.lo + self.hi) / 2
         self.half = np.linalg.norm(self.hi - self.lo, axis=1) / 2
-        limit = np.quantile(self.half, LARGE) if len(self.half) else 0
-        self.regular = np.flatnonzero(self.half <= limit)
-        self.large = np.flatnonzero(self.half > limit)
+        among = np.arange(len(index)) if among is None else among
+        limit = np.quantile(self.half[among], LARGE) if len(among) else 0
+        self.regular = among[self.half[among] <= limit]
+        self.large = among[self.half[among] > limit]
         self.limit = limit
         self.tree = cKDTree(self.centre[self.regular])
 

@@ -78,9 +78,14 @@ def warnings(given: Given) -> list[str]:
     if objects is not None and summary is not None:
         found += [
             f"No object of class {name} was found."
-            for name in summary.loc[summary["n_objects"] == 0, "class"]
+            for name in summary.loc[empty_class(summary), "class"]
         ]
     return found
+
+
+def empty_class(summary: pd.DataFrame) -> pd.Series:
+    """Which rows of the summary say that a class has no object."""
+    return (summary["measure"] == "n_objects") & (summary["all"] == 0)
 
 
 def falls(given: Given) -> list[str]:

@@ -93,6 +93,38 @@ def chosen_rows(shape: tuple[int, ...], limit: int) -> Iterator[tuple[slice, lis
             yield row, chosen
 
 
+def densities(
+    objects: zarr.Array, ids: np.ndarray, kinds: np.ndarray, limit: int = 64, cells: int = 48
+) -> tuple[dict[str, np.ndarray], tuple[float, float, float]]:
+    """Share of each class (0 to 1) in the cells (z, y, x) of a coarse grid, and their size in nm.
+
+    ``kinds`` are the classes of the objects ``ids`` (sorted). At most ``limit`` slices are looked
+    at, thinned to pixels enough for the cells.
+    """
+    names = sorted(set(kinds))
+    number = np.searchsorted(names, kinds) + 1
+    shape = np.array(objects.shape[1:])
+    cell = max(1, -(-int(shape.max()) // cells))
+    every = max(1, cell // 12)
+    grid = -(-shape // cell)
+    y, x = (np.arange(every // 2, n, every) // cell for n in shape)
+    flat = (y[:, None] * grid[1] + x).ravel()
+    total = np.bincount(flat, minlength=grid.prod())
+    found: dict[str, list] = {name: [] for name in names}
+    for _, chosen in chosen_rows(objects.shape, limit):
+        for z in chosen:
+            plane = objects[z, every // 2 :: every, every // 2 :: every].ravel()
+            there = np.flatnonzero(plane)
+            kind = number[np.minimum(np.searchsorted(ids, plane[there]), len(ids) - 1)]
+            for i, name in enumerate(names, 1):
+                count = np.bincount(flat[there[kind == i]], minlength=grid.prod())
+                found[name].append((count / total).reshape(grid))
+    nz, ny, nx = voxel_size(objects)
+    shown = min(limit, objects.shape[0])
+    size = nz * objects.shape[0] / shown, ny * cell, nx * cell
+    return {name: np.stack(parts) for name, parts in found.items()}, size
+
+
 def planes(objects: zarr.Array, image: zarr.Array | None, size: int = 640) -> list[tuple]:
     """Planes xy, xz and yz through the middle of the volume, for `pictures.objects_in_colour`.
 

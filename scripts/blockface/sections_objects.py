@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from blockface import figures, pictures, sampling
+from blockface import figures, figures_stack, pictures, sampling, view3d
 from blockface.given import Given
 from blockface.page import Section, picture, table
 
@@ -19,13 +19,22 @@ def objects(given: Given) -> Section | None:
     ids, image = given.volume("objects"), given.image
     if image is not None and image.shape != ids.shape:
         image = None
-    path = pictures.objects_in_colour(sampling.planes(ids, image), given.file("objects"))
+    planes = sampling.planes(ids, image)
+    path = pictures.objects_in_colour(planes, given.file("objects"))
+    title, grey, numbers, pixel_nm = planes[0]
+    numbered = pictures.numbered_objects(grey, numbers, given.file("ids"), pixel_nm, title)
+    view = view3d.objects_in_3d(ids, given.file("objects_3d"))
     return Section(
         "Separated objects",
-        "Each object has one colour, the same in all three planes through the middle.",
+        "Each object has one colour, the same in every picture; its number is object_id in the "
+        "tables.",
         "one colour over several structures (merged; try separate: watershed), one structure in "
         "several colours (split), and steps or gaps in xz and yz.",
-        [picture(path, "Slice xy, below it xz, beside it yz, in true proportions.")],
+        [
+            picture(path, "Slice xy, below it xz, beside it yz, in true proportions."),
+            picture(numbered, "The middle slice with the numbers of the largest objects in it."),
+            picture(view, "The whole stack, the first slice on top, thinned where it is large."),
+        ],
     )
 
 
@@ -49,6 +58,39 @@ def measures(given: Given) -> Section | None:
     if summary is not None:
         section.items.append(table(summary, folded="The whole summary table"))
     return section
+
+
+def stack(given: Given) -> Section | None:
+    """Directions, densities, diameters and order in space of the whole stack."""
+    frame = given.table("objects_table")
+    tables = [given.table(n) for n in ("diameters_table", "radial_table", "summary_table")]
+    if frame is None:
+        return None
+    items = []
+    path = figures_stack.directions(frame, given.file("directions"))
+    if path:
+        items.append(picture(path, "Seen along z: the centre is z, the rim the plane of the slices;"
+                                   " star: the mean direction."))  # fmt: skip
+    if all(t is not None for t in tables):
+        path = figures_stack.diameters_and_order(*tables, given.file("diameters_and_order"))
+        if path:
+            items.append(picture(path, "Left: diameters, dashed: the modes. Right: how many others "
+                                       "lie at a distance r, over as many at random."))  # fmt: skip
+    if given.objects:
+        known = frame.sort_values("object_id")
+        ids, kinds = known["object_id"].to_numpy(), known["class"].astype(str).to_numpy()
+        shares, cell_nm = sampling.densities(given.volume("objects"), ids, kinds)
+        path = pictures.density_map(shares, cell_nm, given.file("density"))
+        items.append(picture(path, "Volume fraction, averaged along z (left) and along y (right)."))
+    if not items:
+        return None
+    return Section(
+        "The stack as a whole",
+        "How the objects are directed, how thick they are, and how they are spread in space.",
+        "a density that falls off towards one side or depth (a gradient of contrast or focus), and "
+        "a second mode of diameters at twice the first (merged pairs).",
+        items,
+    )
 
 
 def class_summary(given: Given) -> pd.DataFrame:
@@ -136,5 +178,5 @@ def origin(given: Given) -> Section | None:
 
 
 OBJECT_SECTIONS: tuple[Callable[[Given], Section | None], ...] = (
-    objects, measures, truth, origin,
+    objects, measures, stack, truth, origin,
 )  # fmt: skip

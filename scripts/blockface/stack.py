@@ -9,7 +9,7 @@ import numpy as np
 
 from blockface.errors import InputError
 from blockface.formats import dm, folder, hdf5, mrc, ngff, nifti, nrrd, png, tiff
-from blockface.formats.found import LARGEST_NM, SMALLEST_NM, Found
+from blockface.formats.found import LARGEST_NM, SMALLEST_NM, ColourError, Found
 
 log = logging.getLogger(__name__)
 
@@ -73,10 +73,40 @@ def open_stack(
         Nothing is there, it is not whole, the slices do not fit together, the voxel size is told
         neither by the file nor by the configuration, or the type of the values is of no use.
     """
-    found = _open(str(path), dataset)
+    try:
+        found = _open(str(path), dataset)
+    except ColourError as error:
+        raise _no_labels(error) if labels else error from None
     _check_type(found.dtype, path, labels)
+    if labels and found.lossy:
+        raise InputError(
+            f"{path}: compressed by {found.lossy}, which changes values at every edge; expected "
+            "labels or ids as they were; export them again as TIFF with LZW or no compression"
+        )
     size = _voxel_size(found.voxel_size_nm, voxel_size_nm, path, dataset)
-    return Stack(found.shape, np.dtype(found.dtype), size, str(path), found.files, found.reader)
+    reader = _label_reader(found.reader) if labels else found.reader
+    return Stack(found.shape, np.dtype(found.dtype), size, str(path), found.files, reader)
+
+
+def _no_labels(error: ColourError) -> InputError:
+    """What a colour image is told that should be labels: its grey levels would be none either."""
+    where = str(error).split(": a colour image")[0]
+    return InputError(
+        f"{where}: colours found, expected one whole number per voxel; a picture of the labels "
+        "does not hold them: export the label image itself (8-, 16- or 32-bit integers)"
+    )
+
+
+def _label_reader(read: Callable[[int, int], np.ndarray]) -> Callable[[int, int], np.ndarray]:
+    """``read`` whose message on colours speaks of labels."""
+
+    def labels(z0: int, z1: int) -> np.ndarray:
+        try:
+            return read(z0, z1)
+        except ColourError as error:
+            raise _no_labels(error) from None
+
+    return labels
 
 
 def check_stack(path: str | Path, voxel_size_nm=None, dataset: str | None = None) -> Stack:
@@ -115,11 +145,16 @@ def _key(dataset: str | None, name: str) -> str:
 def _check_type(dtype: np.dtype, path, labels: bool) -> None:
     if labels and (dtype.kind in "iub"):
         return
-    if dtype.name not in (GREY if not labels else ()):
-        kinds = "an integer type" if labels else ", ".join(GREY)
+    if labels or dtype.name not in GREY:
+        if labels:
+            raise InputError(
+                f"{path}: values of type {dtype.name} found; expected whole numbers for labels or "
+                "ids; save them as 8-, 16- or 32-bit integers (ImageJ: first switch off Edit > "
+                "Options > Conversions > Scale when converting, which would change them)"
+            )
         raise InputError(
-            f"{path}: values of type {dtype.name} found; expected {kinds}; convert it, in ImageJ "
-            "by Image > Type > 16-bit, keeping the grey levels"
+            f"{path}: values of type {dtype.name} found; expected {', '.join(GREY)}; convert it, "
+            "in ImageJ by Image > Type > 16-bit, keeping the grey levels"
         )
 
 

@@ -24,6 +24,7 @@ STEPS = (
     "separate_slab",
     "separate_objects",
     "measure_slab",
+    "measure_pairs",
     "measure_objects",
 )
 
@@ -57,13 +58,15 @@ def arguments(folder: Path, models: dict[str, str]) -> dict[str, dict]:
             "index.csv",
             "index.parquet",
             "part",
+            "pairs",
+            "centrelines.parquet",
         )
     }
     slab = {"slab": 0, "slabs": 1}
     index = {"index": at["index.parquet"], "objects": at["objects.zarr"]}
     tables = {
         f"{name}_table": str(folder / f"{name}.csv")
-        for name in ("objects", "contacts", "neighbours", "summary")
+        for name in ("objects", "contacts", "neighbours", "summary", "diameters", "radial")
     }
     return {
         "import_stack": {
@@ -96,7 +99,14 @@ def arguments(folder: Path, models: dict[str, str]) -> dict[str, dict]:
             "index": at["index.csv"],
         },
         "measure_slab": {**index, "part": at["part"], "settings": {"neighbours": 3}, **slab},
-        "measure_objects": {**index, **tables, "parts": at["part"]},
+        "measure_pairs": {**index, "part": at["pairs"], "settings": {"neighbours": 3}, **slab},
+        "measure_objects": {
+            **index,
+            **tables,
+            "parts": at["part"],
+            "pairs": at["pairs"],
+            "centrelines": at["centrelines.parquet"],
+        },
     }
 
 

@@ -5,13 +5,15 @@ import pandas as pd
 import pytest
 
 import measure_objects
+import measure_pairs
 import measure_slab
-from blockface.object_tables import COLUMNS
+from blockface import contacts
+from blockface.object_tables import COLUMNS, NEIGHBOURS
 from blockface.tables import read_table, write_table
 from object_shapes import index_of, scattered, store
 
 SPACING = (50.0, 10.0, 10.0)
-NAMES = ("objects", "contacts", "neighbours", "summary")
+NAMES = ("objects", "contacts", "neighbours", "summary", "diameters", "radial")
 
 
 def tables(folder, labels, slabs=1, name="fibril"):
@@ -20,13 +22,15 @@ def tables(folder, labels, slabs=1, name="fibril"):
     store(folder / "objects.zarr", labels, SPACING)
     write_table(index_of(labels, name), folder / "index.csv")
     common = {"objects": str(folder / "objects.zarr"), "index": str(folder / "index.parquet")}
-    parts = [str(folder / f"part{s}") for s in range(slabs)]
-    for slab, part in enumerate(parts):
-        measure_slab.main(
-            **common, part=part, slab=slab, slabs=slabs, settings={"neighbours": 3}, threads=1
-        )
+    given = {"slabs": slabs, "settings": {"neighbours": 3}, "threads": 1}
+    for slab in range(slabs):
+        measure_slab.main(**common, part=str(folder / f"part{slab}"), slab=slab, **given)
+        measure_pairs.main(**common, part=str(folder / f"pairs{slab}"), slab=slab, **given)
     paths = {f"{n}_table": str(folder / f"{n}.csv") for n in NAMES}
-    measure_objects.main(parts=parts, **common, **paths, threads=1)
+    paths |= {k: [str(folder / f"{n}{s}") for s in range(slabs)]
+              for k, n in (("parts", "part"), ("pairs", "pairs"))}  # fmt: skip
+    lines = str(folder / "centrelines.parquet")
+    measure_objects.main(**common, **paths, centrelines=lines, threads=1)
     return {n: read_table(folder / f"{n}.parquet") for n in NAMES}
 
 
@@ -44,19 +48,13 @@ def test_tables_agree_with_one_another(tmp_path):
     classes = {i: "cell" if i % 2 else "fibril" for i in range(1000)}
     found = tables(tmp_path / "o", labels, 2, classes)
     objects, near = found["objects"].set_index("object_id"), found["neighbours"]
-    assert list(near.columns) == [
-        "object_id",
-        "neighbour_id",
-        "rank",
-        "surface_distance_nm",
-        "centre_distance_nm",
-    ]
+    assert tuple(near.columns) == NEIGHBOURS
     first = near[near["rank"] == 1].set_index("object_id")
     assert (objects.nearest_id == first.neighbour_id).all()
     assert (objects.nearest_distance_nm[objects.n_contacts > 0] == 0).all()
     assert objects.n_contacts.sum() == 2 * len(found["contacts"])
-    assert list(found["contacts"].columns) == ["object_a", "object_b", "contact_area_um2"]
-    summary = found["summary"].set_index("class")
+    assert tuple(found["contacts"].columns) == contacts.COLUMNS
+    summary = found["summary"].pivot(index="class", columns="measure", values="all")
     assert list(summary.index) == ["cell", "fibril"]
     assert summary.n_objects.sum() == len(objects)
     assert summary.volume_fraction.sum() == pytest.approx((labels > 0).mean())
@@ -65,7 +63,7 @@ def test_tables_agree_with_one_another(tmp_path):
 def test_no_object_at_all(tmp_path):
     found = tables(tmp_path / "o", np.zeros((40, 20, 20), np.uint32), 2)
     assert tuple(found["objects"].columns) == COLUMNS
-    assert [len(found[n]) for n in NAMES] == [0, 0, 0, 0]
+    assert not any(len(found[n]) for n in NAMES)
 
 
 def test_one_object_and_tiny_ones(tmp_path):
@@ -86,4 +84,6 @@ def test_one_object_and_tiny_ones(tmp_path):
 def test_an_object_that_fills_the_volume(tmp_path):
     found = tables(tmp_path / "o", np.ones((20, 30, 30), np.uint32))
     assert found["objects"].touches_border.tolist() == [True]
-    assert found["summary"].n_unbiased.tolist() == [0]
+    summary = found["summary"].set_index("measure")
+    assert summary.loc["n_objects", ["all", "inside", "unbiased"]].tolist() == [1, 0, 0]
+    assert summary.loc["volume_fraction", ["all", "spread"]].tolist() == pytest.approx([1, 0])

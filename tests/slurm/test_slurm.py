@@ -20,7 +20,7 @@ from demo.commands import REPOSITORY, Demo
 
 SLABS = 2
 ON_GPU = {"train_denoiser", "denoise_slab", "train_segmenter", "predict_slab"}
-IN_SLABS = {"denoise_slab", "predict_slab", "separate_slab", "measure_slab"}
+IN_SLABS = {"denoise_slab", "predict_slab", "separate_slab", "measure_slab", "measure_pairs"}
 HERE = {"all", "denoise", "predict"}  # local rules
 PROFILE = REPOSITORY / "profiles/slurm"
 OPTIONS = (
@@ -138,7 +138,7 @@ def test_slabs_run_side_by_side(on_cluster):
     by_rule = {rule: [job for job in on_cluster[1] if job["Rule"] == rule] for rule in IN_SLABS}
     assert {rule: len(jobs) for rule, jobs in by_rule.items()} == {
         "denoise_slab": SLABS,
-        **dict.fromkeys(("predict_slab", "separate_slab", "measure_slab"), 2 * SLABS),
+        **dict.fromkeys(IN_SLABS - {"denoise_slab"}, 2 * SLABS),
     }
     for rule in ("denoise_slab", "predict_slab"):
         one, other = sorted(by_rule[rule], key=lambda job: int(job["JobId"]))[:SLABS]

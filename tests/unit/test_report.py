@@ -89,6 +89,8 @@ def volumes(folder):
 
 def objects_table(n):
     rng = np.random.default_rng(1)
+    along = np.stack([np.ones(n), *np.random.default_rng(7).normal(0, 0.1, (2, n))], 1)
+    along /= np.linalg.norm(along, axis=1, keepdims=True)
     return pd.DataFrame({
         "object_id": np.arange(1, n + 1),
         "class": ["fibril"] * (n - 2) + ["cell"] * 2,
@@ -99,6 +101,7 @@ def objects_table(n):
         "nearest_distance_nm": np.where(np.arange(n) == 0, np.nan, rng.exponential(100, n)),
         "n_contacts": rng.integers(0, 3, n),
         "touches_border": rng.random(n) < 0.2,
+        "direction_z": along[:, 0], "direction_y": along[:, 1], "direction_x": along[:, 2],
     })  # fmt: skip
 
 
@@ -151,7 +154,17 @@ def tables(folder, n):
             {"object_a": [1, 2], "object_b": [2, n], "contact_area_um2": [0.1, 0.2]}
         ),
         "neighbours_table.csv": pd.DataFrame({"object_id": [1], "neighbour_id": [2]}),
-        "summary_table.csv": pd.DataFrame({"class": ["fibril", "cell"], "n_objects": [n, 0]}),
+        "summary_table.csv": pd.DataFrame(
+            {"class": ["fibril", "cell"], "measure": "n_objects", "all": [n, 0], "spread": np.nan}
+        ),
+        "diameters_table.csv": pd.DataFrame({
+            "class": "fibril", "low_nm": [160, 180, 200], "high_nm": [180, 200, 220],
+            "all": [5, 12, 6], "inside": [4, 9, 5], "unbiased": [5, 11, 6.5], "spread": 1.5,
+        }),
+        "radial_table.csv": pd.DataFrame({
+            "class": "fibril", "space": "plane", "r_low_nm": [0, 100, 200],
+            "r_high_nm": [100, 200, 300], "g": [0, 1.5, 1], "spread": 0.1, "pairs": 50, "parts": 8,
+        }),
         "truth.csv": pd.DataFrame({
             "measure": ["Dice", "Dice", "length error"], "class": ["fibril", "cell", "fibril"],
             "value": [0.93, 0.95, 31.0], "unit": [None, None, "nm"],
@@ -204,13 +217,14 @@ def test_every_part_has_its_section_in_the_order_of_the_chain(whole):
         "Registered pairs", "The noise", "The denoiser", "The stack, denoised",
         "Training the segmenter",
         "The prediction", "Scores on held-out slices", "Along the stack, and the worst slices",
-        "Separated objects", "Measures", "Against the known truth", "How it came about",
+        "Separated objects", "Measures", "The stack as a whole", "Against the known truth",
+        "How it came about",
     ]  # fmt: skip
 
 
 def test_pictures_are_inside_and_not_blank(whole):
     page = Page(whole)
-    assert len(page.images) == 13
+    assert len(page.images) == 18
     for image in page.images:
         head, data = image["src"].split(",")
         assert head in ("data:image/png;base64", "data:image/jpeg;base64")
@@ -245,7 +259,7 @@ def test_almost_nothing(tmp_path, parts):
     few = {"objects_table": parts["objects_table"]}
     absent = {name: [] for name in parts if name not in few}
     page = Page(made(tmp_path, held_out_slices=[], commands=[], **few, **absent))
-    assert page.headings == ["Measures"]
+    assert page.headings == ["Measures", "The stack as a whole"]
     assert page.alarms == []
 
 
@@ -259,13 +273,14 @@ def test_network_of_another_dataset(tmp_path, parts):
     few = {name: parts[name] for name in names}
     page = Page(made(tmp_path, held_out_slices=[], **few))
     assert page.headings == ["The prediction", "Along the stack, and the worst slices",
-                             "Separated objects", "Measures"]  # fmt: skip
+                             "Separated objects", "Measures", "The stack as a whole"]  # fmt: skip
     assert page.alarms == []
 
 
 def test_objects_without_image(tmp_path, parts):
     few = {name: parts[name] for name in ("objects", "objects_table")}
-    assert Page(made(tmp_path, **few)).headings == ["Separated objects", "Measures"]
+    headings = ["Separated objects", "Measures", "The stack as a whole"]
+    assert Page(made(tmp_path, **few)).headings == headings
 
 
 def test_pairs_made_worse_are_an_alarm_and_their_picture_is_shown(tmp_path, parts):

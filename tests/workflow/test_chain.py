@@ -71,7 +71,7 @@ def test_columns_of_the_tables(second):
     folder = second[0] / "results/demo/iter_01"
     objects, contacts = table(folder / "tables/objects.csv"), table(folder / "tables/contacts.csv")
     assert set(objects) >= OBJECTS
-    assert {"object_a", "object_b", "contact_area_um2"} <= set(contacts)
+    assert {"object_a", "object_b", "contact_area_um2", "contact_length_nm"} <= set(contacts)
     registration = table(second[0] / "results/denoisers/d/registration.tsv")
     assert registration["accepted"].all()
     assert {"correlation", "residual_px", "reason"} <= set(registration)

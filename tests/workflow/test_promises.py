@@ -10,7 +10,7 @@ import zarr
 
 from workflow.project import REPOSITORY, hashes, paint, paint_crop
 
-MEASURED = {"measure_objects", "measure_slab", "manifest", "report"}
+MEASURED = {"measure_objects", "measure_slab", "measure_pairs", "manifest", "report"}
 SEPARATED = MEASURED | {"separate_slab", "separate_objects"}
 LISTED = {"rank_slices", "export_corrections", "manifest", "report"}
 TRAINED = (

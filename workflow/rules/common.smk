@@ -17,6 +17,7 @@ from snakemake.exceptions import WorkflowError
 wildcard_constraints:
     dataset=r"[^/]+",
     denoiser=r"[^/]+",
+    comparison=r"[^/]+",
     iteration=r"\d{2}",
     slab=r"\d+",
     slabs=r"\d+",
@@ -61,6 +62,9 @@ ROUNDS = {
 }
 
 
+COMPARED = told(conf.comparisons, config, {name: found[-1] for name, found in ROUNDS.items()})
+
+
 def of(wildcards):
     """Configuration of the dataset."""
     return config["datasets"][wildcards.dataset]
@@ -102,6 +106,14 @@ def iteration_of(name):
     return newest if asked is None else asked
 
 
+def made_now(reference):
+    """Whether this run makes ``<dataset>/iter_NN``, or must, as it is not there."""
+    name, iteration = reference.split("/iter_")
+    if name in config["datasets"] and iteration_of(name) == int(iteration):
+        return True
+    return not Path("results", reference, "tables/objects.csv").is_file()
+
+
 def segmented(name):
     """Whether a dataset goes on beyond its denoised stack."""
     dataset = config["datasets"][name]
@@ -115,11 +127,13 @@ def targets():
         folder = f"results/{name}/iter_{iteration_of(name):02d}"
         if segmented(name):
             files.append(f"{folder}/report.html")
+            files += [f"{folder}/exports"] if dataset["export"] else []
         else:
             kind = "denoised" if dataset["denoiser"] else "raw"
             files.append(f"results/{name}/stack/{kind}.zarr")
         if name in ROUNDS:
             files += [f"{folder}/worklist.tsv", f"{folder}/corrections/places.json"]
+    files += [f"results/compare/{name}/summary.csv" for name in COMPARED]
     files += [f"results/denoisers/{d}/model.pt" for d in config["denoisers"] if d not in used]
     return files
 

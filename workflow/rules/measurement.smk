@@ -134,9 +134,36 @@ rule measure_slab:
         "../../scripts/measure_slab.py"
 
 
+rule measure_pairs:
+    input:
+        objects="results/{dataset}/iter_{iteration}/objects.zarr",
+        index="results/{dataset}/iter_{iteration}/objects_index.csv",
+    output:
+        part=temp(directory("results/{dataset}/iter_{iteration}/pairs.slabs/{slab}-of-{slabs}")),
+    log:
+        "logs/{dataset}/iter_{iteration}/measure_pairs/{slab}-of-{slabs}.log",
+    benchmark:
+        "logs/{dataset}/iter_{iteration}/measure_pairs/{slab}-of-{slabs}.benchmark.tsv"
+    retries: 1
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime="12h",
+    params:
+        settings=lambda wildcards: {"neighbours": of(wildcards)["neighbours"]},
+        slab=lambda wildcards: int(wildcards.slab),
+        slabs=lambda wildcards: int(wildcards.slabs),
+        revision=1,
+    script:
+        "../../scripts/measure_pairs.py"
+
+
 rule measure_objects:
     input:
         parts=slabs_of("results/{{dataset}}/iter_{{iteration}}/tables.slabs/{slab}-of-{slabs}"),
+        pairs=slabs_of("results/{{dataset}}/iter_{{iteration}}/pairs.slabs/{slab}-of-{slabs}"),
         index="results/{dataset}/iter_{iteration}/objects_index.csv",
         objects="results/{dataset}/iter_{iteration}/objects.zarr",
     output:
@@ -144,10 +171,15 @@ rule measure_objects:
         contacts_parquet="results/{dataset}/iter_{iteration}/tables/contacts.parquet",
         neighbours_parquet="results/{dataset}/iter_{iteration}/tables/neighbours.parquet",
         summary_parquet="results/{dataset}/iter_{iteration}/tables/summary.parquet",
+        diameters_parquet="results/{dataset}/iter_{iteration}/tables/diameters.parquet",
+        radial_parquet="results/{dataset}/iter_{iteration}/tables/radial_distribution.parquet",
         objects_table="results/{dataset}/iter_{iteration}/tables/objects.csv",
         contacts_table="results/{dataset}/iter_{iteration}/tables/contacts.csv",
         neighbours_table="results/{dataset}/iter_{iteration}/tables/neighbours.csv",
         summary_table="results/{dataset}/iter_{iteration}/tables/summary.csv",
+        diameters_table="results/{dataset}/iter_{iteration}/tables/diameters.csv",
+        radial_table="results/{dataset}/iter_{iteration}/tables/radial_distribution.csv",
+        centrelines="results/{dataset}/iter_{iteration}/tables/centrelines.parquet",
     log:
         "logs/{dataset}/iter_{iteration}/measure_objects.log",
     benchmark:
@@ -159,7 +191,7 @@ rule measure_objects:
         mem_mb=8000,
         runtime="4h",
     params:
-        revision=2,
+        revision=3,
     script:
         "../../scripts/measure_objects.py"
 

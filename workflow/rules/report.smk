@@ -45,6 +45,6 @@ rule report:
         held_out_slices=setting("held_out_slices"),
         threshold=setting("threshold"),
         commands=next_round,
-        revision=1,
+        revision=2,
     script:
         "../../scripts/report.py"

@@ -34,6 +34,8 @@ def results_of(wildcards):
         contacts_table=f"{folder}/tables/contacts.csv",
         neighbours_table=f"{folder}/tables/neighbours.csv",
         summary_table=f"{folder}/tables/summary.csv",
+        diameters_table=f"{folder}/tables/diameters.csv",
+        radial_table=f"{folder}/tables/radial_distribution.csv",
         truth=dataset["truth"] and f"{folder}/tables/truth.csv",
     )
 

@@ -34,6 +34,11 @@ class Found:
     voxel_size_nm: Size
     reader: Callable[[int, int], np.ndarray]
     files: list[str] = field(default_factory=list)
+    lossy: str = ""  # name of a compression that changes values: labels do not survive it
+
+
+class ColourError(InputError):
+    """The pixels are colours where one value each was expected."""
 
 
 def nm(value, unit: str | None) -> float | None:
@@ -55,7 +60,7 @@ def to_grey(image: np.ndarray, where: str) -> np.ndarray:
     colours = image[..., : 1 if image.shape[-1] == 2 else 3]
     differ = (colours != colours[..., :1]).any(axis=-1)
     if differ.any():
-        raise InputError(
+        raise ColourError(
             f"{where}: a colour image whose channels differ in {int(differ.sum())} pixels; "
             "expected grey; convert it (ImageJ: Image > Type > 8-bit) or crop a colour data bar off"
         )

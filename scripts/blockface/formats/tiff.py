@@ -19,6 +19,7 @@ def open_tiff(path: str | Path) -> Found:
     tif = _open(path)
     series = _one_series(tif, path)
     _check_whole(tif, series, path)
+    _check_compression(series.keyframe, path)
     shape, samples = _shape(series, path)
     size = voxel_size(tif)
     _note_photometric(series.keyframe, path)
@@ -30,7 +31,8 @@ def open_tiff(path: str | Path) -> Found:
         reader = _page_reader(tif, series, shape, samples, path)
     if samples > 1:
         reader(0, 1)  # refuse a colour stack at once
-    return Found(shape, np.dtype(series.dtype).newbyteorder("="), size, reader, [str(path)])
+    dtype, lossy = np.dtype(series.dtype).newbyteorder("="), _name_if_lossy(series.keyframe)
+    return Found(shape, dtype, size, reader, [str(path)], lossy)
 
 
 def open_slice(path: str | Path) -> Found:
@@ -163,6 +165,24 @@ def _check_whole(tif: tifffile.TiffFile, series, path: Path) -> None:
                 f"{path}: truncated at page {number} of {len(series.pages)}, {size} bytes found "
                 f"where at least {need} were expected; copy the file again from its source"
             )
+
+
+def _check_compression(page, path: Path) -> None:
+    """Raise InputError if there is no decoder for the compression of the pages."""
+    try:
+        tifffile.TIFF.DECOMPRESSORS[page.compression]
+    except KeyError:
+        name = getattr(page.compression, "name", f"number {page.compression}")
+        raise InputError(
+            f"{path}: compressed by {name}, which is not read; expected no compression, LZW, "
+            "Deflate (ZIP), PackBits or Zstd; save it again with one of these"
+        ) from None
+
+
+def _name_if_lossy(page) -> str:
+    """Name of the compression if it changes values."""
+    name = getattr(page.compression, "name", "")
+    return name if "JPEG" in name and not name.startswith(("JPEG2000", "JPEGXL")) else ""
 
 
 def _shape(series, path: Path) -> tuple[tuple[int, int, int], int]:

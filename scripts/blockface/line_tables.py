@@ -1,0 +1,37 @@
+"""The points of all centrelines: a table too long for memory, read and written in parts."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROWS = 2**17  # points read at a time
+
+
+def line_parts(paths: list[str | Path]) -> Iterator[pd.DataFrame]:
+    """Tables of whole centrelines, in the order of the Parquet files ``paths``."""
+    for path in paths:
+        rest = None
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(ROWS):
+                frame = batch.to_pandas()
+                frame = frame if rest is None else pd.concat([rest, frame], ignore_index=True)
+                cut = frame.object_id.to_numpy() == frame.object_id.iloc[-1]
+                first = int(cut.argmax())
+                rest = frame.iloc[first:]
+                if first:
+                    yield frame.iloc[:first]
+        if rest is not None:
+            yield rest
+
+
+def join_lines(parts: list[str | Path], path: str | Path) -> None:
+    """Write one Parquet file ``path`` with the centrelines of the files ``parts``."""
+    temporary = f"{path}.part"
+    with pq.ParquetWriter(temporary, pq.read_schema(parts[0])) as writer:
+        for frame in line_parts(parts):
+            writer.write_table(pa.Table.from_pandas(frame, writer.schema, preserve_index=False))
+    os.replace(temporary, path)

@@ -1,0 +1,50 @@
+"""The nearest neighbours of every object that starts in a slab, over all and in every class."""
+
+import logging
+import time
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+
+from blockface.crops import Crops
+from blockface.heap import give_back
+from blockface.neighbours import Candidates, Surfaces, nearest
+from blockface.object_rows import starting_in
+from blockface.volume import voxel_size
+
+log = logging.getLogger(__name__)
+
+COLUMNS = ("object_id", "neighbour_id", "rank", "class_rank", "surface_distance_nm")
+
+
+def neighbour_rows(array, index: pd.DataFrame, rows: list[slice], k: int) -> pd.DataFrame:
+    """Table COLUMNS for the objects whose box starts in ``rows``.
+
+    The ``k`` nearest of any class have ``rank`` 1 to k; the nearest of each class, the object's own
+    too, is listed where it is not among them, with ``rank`` 0. ``class_rank`` counts within the
+    class of the neighbour. ``index`` is sorted by object_id.
+    """
+    give_back()
+    spacing, crops = voxel_size(array), Crops(array)
+    surfaces, everyone = Surfaces(crops, index, spacing), Candidates(index, spacing)
+    ids, kinds = index.object_id.to_numpy(), index["class"].to_numpy()
+    classes = {
+        name: Candidates(index, spacing, np.flatnonzero(kinds == name)) for name in pd.unique(kinds)
+    }
+    found, told = [], time.monotonic()
+    own = starting_in(index, rows, array.chunks)
+    for n, row in enumerate(own.tolist()):
+        seen = Counter()
+        for rank, (distance, other) in enumerate(nearest(row, k, surfaces, everyone), 1):
+            seen[kinds[other]] += 1
+            found.append((ids[row], ids[other], rank, seen[kinds[other]], distance))
+        for name in classes.keys() - seen.keys() if len(classes) > 1 else ():
+            for distance, other in nearest(row, 1, surfaces, classes[name]):
+                found.append((ids[row], ids[other], 0, 1, distance))
+        if time.monotonic() - told > 10:
+            told = time.monotonic()
+            log.info("neighbours: object %d of %d", n + 1, len(own))
+    table = pd.DataFrame(found, columns=list(COLUMNS))
+    types = dict.fromkeys(COLUMNS[:-1], np.int64) | {COLUMNS[-1]: np.float64}
+    return table.astype(types).sort_values(["object_id", "rank", "neighbour_id"], ignore_index=True)

@@ -1,0 +1,35 @@
+"""Measure the pairs of one slab: shared faces in its slices, neighbours of what starts in it."""
+
+import os
+import shutil
+from pathlib import Path
+
+from blockface.contacts import slab_contacts
+from blockface.pair_rows import neighbour_rows
+from blockface.tables import read_table
+from blockface.volume import open_volume, slab_rows
+
+INDEX = ("object_id", "class", "voxels", "z0", "z1", "y0", "y1", "x0", "x1")
+
+
+def main(*, objects, index, part, slab, slabs, settings, threads):
+    """Write the tables of slab number ``slab`` of ``slabs`` into the directory ``part``."""
+    array = open_volume(objects)
+    table = read_table(index, INDEX).sort_values("object_id", ignore_index=True)
+    rows = slab_rows(array.shape, int(slab), int(slabs))
+    contacts, layers = slab_contacts(array, rows)
+    neighbours = neighbour_rows(array, table, rows, int(settings["neighbours"]))
+    making = Path(f"{part}.partial")
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir(parents=True)
+    contacts.to_parquet(making / "contacts.parquet", index=False)
+    layers.to_parquet(making / "layers.parquet", index=False)
+    neighbours.to_parquet(making / "neighbours.parquet", index=False)
+    shutil.rmtree(part, ignore_errors=True)
+    os.replace(making, part)
+
+
+if __name__ == "__main__":
+    from blockface.job import run
+
+    run(main, snakemake)

@@ -1,0 +1,102 @@
+"""Radial distribution and nearest neighbours of patterns whose truth is known."""
+
+import numpy as np
+import pytest
+
+from blockface.point_pattern import Box, Plane, bins, pattern
+
+SIZE = np.array([4000.0, 6000.0, 5000.0])
+AXES = [(1, 0, 0), (0, 0, 1), (1, 0.4, -0.3)]
+
+
+def plane(axis, z=0.5):
+    return Plane(SIZE, np.array(axis, float), SIZE * z)
+
+
+def at_random(window, n, seed):
+    """Poisson points in a plane's window."""
+    rng = np.random.default_rng(seed)
+    span = 9000
+    at = rng.uniform(-span / 2, span / 2, (n, 2))
+    where = window.at + at @ window.across
+    return at[((where >= 0) & (where <= SIZE)).all(axis=1)]
+
+
+def lattice(window, a):
+    """Hexagonal lattice of constant ``a`` in a plane's window."""
+    i, j = np.meshgrid(np.arange(-99, 100), np.arange(-99, 100))
+    at = np.stack([(i + 0.5 * j).ravel() * a, (np.sqrt(0.75) * j).ravel() * a], 1) + 0.123 * a
+    where = window.at + at @ window.across
+    return at[((where >= 0) & (where <= SIZE)).all(axis=1)]
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_random_points_of_a_plane_have_g_of_one(axis):
+    windows = [plane(axis)] * 6
+    points = [at_random(windows[0], 3000, s) for s in range(6)]
+    found = pattern(windows, points, bins(windows, points))
+    error = 1 / np.sqrt(np.maximum(found.pairs / 2, 1))
+    assert (np.abs(found.g[1:] - 1) < 4 * error[1:]).all()
+    assert found.g[5:].mean() == pytest.approx(1, abs=0.02)
+    assert found.regularity == pytest.approx(1, abs=0.03)
+
+
+def test_random_points_of_a_box_have_g_of_one():
+    rng = np.random.default_rng(1)
+    points = rng.uniform(0, SIZE, (6000, 3))
+    windows = [Box(SIZE)]
+    found = pattern(windows, [points], bins(windows, [points]))
+    assert found.edges[-1] > 3.5 * (SIZE.prod() / 6000) ** (1 / 3)
+    assert (np.abs(found.g[3:] - 1) < 0.12).all()
+    assert found.g[8:].mean() == pytest.approx(1, abs=0.015)
+    assert found.regularity == pytest.approx(1, abs=0.03)
+
+
+def test_the_edge_is_corrected_where_it_matters():
+    """Few points in a flat box: without a correction g would fall to a half."""
+    size, rng = np.array([300.0, 3000.0, 3000.0]), np.random.default_rng(2)
+    windows, points = [Box(size)] * 20, [rng.uniform(0, size, (200, 3)) for _ in range(20)]
+    found = pattern(windows, points, bins(windows, points))
+    assert found.g[3:].mean() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_a_hexagonal_lattice(axis):
+    a, window = 150.0, plane(axis)
+    points = lattice(window, a)
+    density = 2 / np.sqrt(3) / a**2
+    assert len(points) / window.content == pytest.approx(density, rel=0.02)
+    found = pattern([window], [points], bins([window], [points]))
+    middle = (found.edges[1:] + found.edges[:-1]) / 2
+    assert (found.g[found.edges[1:] < 0.99 * a] == 0).all()
+    shell = (middle > 0.8 * a) & (middle < 1.2 * a)
+    around = density * (found.g * np.pi * np.diff(found.edges**2))[shell].sum()
+    assert around == pytest.approx(6, rel=0.03)
+    assert found.nearest == pytest.approx(a, rel=1e-6)
+    assert found.regularity == pytest.approx(2 * np.sqrt(density) * a, rel=0.02)
+
+
+def test_a_plane_knows_its_size():
+    assert plane((1, 0, 0)).content == pytest.approx(6000 * 5000, rel=0.01)
+    tilted = Plane(SIZE, np.array([1.0, 0.0, 0.5]), SIZE / 2)
+    assert tilted.content == pytest.approx(6000 * 5000 * np.sqrt(1.25), rel=0.01)
+    inner = tilted.inner(np.array([0.0, 100.0]))
+    size = np.array([6000, 5000 * np.sqrt(1.25)])
+    assert inner[1] == pytest.approx((size - 200).prod(), rel=0.015)
+    assert tilted.overlap(np.array([[0.0, 0.0]]))[0] == pytest.approx(tilted.content, rel=1e-6)
+
+
+def test_lines_cross_planes_where_they_do():
+    window = plane((1, 0, 0))
+    line = np.array([[1500, 10, 20], [2500, 30, 40], [2600, 0, 0], [0, 5, 5], [100, 5, 5.0]])
+    found = window.crossings(line, np.array([1, 1, 2, 3, 3]))
+    where = window.at + found @ window.across
+    assert where == pytest.approx(np.array([[2000, 20, 30]]))
+
+
+def test_too_few_points_say_nothing():
+    points = [np.ones((3, 2))]
+    windows = [plane((1, 0, 0))]
+    found = pattern(windows, points, bins(windows, points))
+    assert len(found.g) == 0
+    assert np.isnan(found.nearest)

@@ -1,0 +1,197 @@
+"""What is told of a whole stack, on populations whose truth is known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from blockface.directions import mean_direction, watson_kappa
+from blockface.stack_statistics import layer_heights, mean, median, miles_lantuejoul, sd
+from blockface.summary import stack_tables
+
+SPACING = (50.0, 10.0, 10.0)
+SHAPE = (80, 400, 500)  # 4 x 4 x 5 µm
+SIZE = np.array(SHAPE) * SPACING
+
+
+def population(rng, n, length=400.0, diameter=None, direction=None, name="fibril"):
+    """Tables objects, index, layers and centrelines of straight rods at random places."""
+    if direction is None:
+        direction = rng.normal(size=(n, 3))
+    direction = np.broadcast_to(direction, (n, 3)).astype(float)
+    direction = direction / np.linalg.norm(direction, axis=1, keepdims=True)
+    direction = direction * np.where(direction[:, :1] < 0, -1, 1)
+    middle = rng.uniform(0, SIZE, (n, 3))
+    half = length / 2 * direction
+    ends = np.stack([middle - half, middle + half], 1)
+    low, high = ends.min(axis=1), ends.max(axis=1)
+    cut = ((low < 0) | (high > SIZE)).any(axis=1)
+    diameter = np.full(n, 40.0) if diameter is None else diameter
+    volume = np.pi / 4 * diameter**2 * length
+    objects = pd.DataFrame({
+        "object_id": np.arange(1, n + 1), "class": name, "length_nm": length,
+        "diameter_mean_nm": diameter, "volume_um3": volume / 1e9,
+        "surface_area_um2": np.pi * diameter * length / 1e6, "touches_border": cut,
+    })  # fmt: skip
+    for i, a in enumerate("zyx"):
+        objects[f"centroid_{a}_nm"], objects[f"direction_{a}"] = middle[:, i], direction[:, i]
+    index = pd.DataFrame({"object_id": objects.object_id, "class": name, "voxels": 100})
+    for i, a in enumerate("zyx"):
+        index[f"{a}0"] = np.clip(np.floor(low[:, i] / SPACING[i]), 0, SHAPE[i] - 1)
+        index[f"{a}1"] = np.clip(np.ceil(high[:, i] / SPACING[i]), 1, SHAPE[i])
+    layer = (middle[:, 0] / SIZE[0] * 8).astype(int)
+    layers = pd.DataFrame({"object_id": objects.object_id, "layer": layer, "voxels": 100})
+    lines = pd.DataFrame({
+        "object_id": np.repeat(objects.object_id, 2), "z_nm": ends[..., 0].ravel(),
+        "y_nm": ends[..., 1].ravel(), "x_nm": ends[..., 2].ravel(),
+    })  # fmt: skip
+    return objects, index, layers, lines
+
+
+def tables(objects, index, layers, lines, classes=()):
+    return stack_tables(objects, index, [layers], lambda: [lines], list(classes), SHAPE, SPACING)
+
+
+def summary(*parts, **more):
+    return tables(*parts, **more)["summary"].set_index(["class", "measure"])
+
+
+def test_random_directions_have_no_order():
+    rng = np.random.default_rng(0)
+    axis, (order, angle, kappa) = mean_direction(rng.normal(size=(20_000, 3)), np.ones(20_000))
+    vectors = rng.normal(size=(20_000, 3))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    axis, (order, angle, kappa) = mean_direction(vectors, np.ones(20_000))
+    assert np.linalg.norm(axis) == pytest.approx(1)
+    assert abs(order) < 0.02
+    assert angle == pytest.approx(np.degrees(np.sqrt(np.pi - 2)), abs=1)
+    assert kappa < 0.2
+
+
+@pytest.mark.parametrize("kappa", [0.5, 5.0, 60.0])
+def test_watson_distributed_axes_give_their_kappa_and_axis(kappa):
+    rng, true = np.random.default_rng(1), np.array([0.6, 0.0, 0.8])
+    t = np.linspace(0, 1, 20_001)
+    share = np.cumsum(np.exp(kappa * (t**2 - 1)))
+    along = np.interp(rng.random(40_000) * share[-1], share, t) * rng.choice([-1, 1], 40_000)
+    turn = rng.uniform(0, 2 * np.pi, 40_000)
+    across = np.sqrt(1 - along**2)
+    y, third = np.array([0.0, 1.0, 0.0]), np.array([-0.8, 0.0, 0.6])
+    vectors = (along[:, None] * true + (across * np.cos(turn))[:, None] * y
+               + (across * np.sin(turn))[:, None] * third)  # fmt: skip
+    axis, (_, _, found) = mean_direction(vectors, np.ones(40_000))
+    assert found == pytest.approx(kappa, rel=0.1)
+    assert np.degrees(np.arccos(abs(axis @ true))) < (10 if kappa < 1 else 1)
+
+
+def test_parallel_axes():
+    axis, (order, angle, kappa) = mean_direction(np.tile([0, 0, -1.0], (5, 1)), np.ones(5))
+    assert axis.tolist() == [0, 0, 1]
+    assert (order, angle) == pytest.approx((1, 0))
+    assert kappa >= 1e6
+    assert watson_kappa(1 / 3) == 0
+
+
+def test_averages_with_weights_of_one_are_the_usual_ones():
+    values = np.r_[np.random.default_rng(2).normal(size=31), np.nan]
+    for part in (values, values[1:]):
+        ones = np.ones(len(part))
+        usual = np.nanmean(part), np.nanmedian(part), np.nanstd(part, ddof=1)
+        assert (mean(part, ones), median(part, ones), sd(part, ones)) == pytest.approx(usual)
+    assert median(np.array([1.0, 2.0, 9.0]), np.array([1, 1, 5])) == 9
+    assert np.isnan(mean(np.array([np.nan]), np.ones(1)))
+
+
+def test_the_unbiased_column_is_free_of_the_border():
+    """Long objects are cut more often: inside alone they look short and few."""
+    rng = np.random.default_rng(3)
+    found = []
+    for _ in range(12):
+        n = 2000
+        length = rng.choice([200.0, 2400.0], n)
+        direction = np.tile([0.0, 1.0, 0.0], (n, 1))
+        objects, index, layers, lines = population(rng, n, 1.0, None, direction)
+        objects["length_nm"] = length
+        low = objects.centroid_y_nm - length / 2
+        high = objects.centroid_y_nm + length / 2
+        objects["touches_border"] = (low < 0) | (high > SIZE[1])
+        for side, at in (("y0", low), ("y1", high)):
+            index[side] = np.clip(np.round(at / 10), 0, SHAPE[1]).astype(int)
+        for a in "zx":
+            index[f"{a}0"], index[f"{a}1"] = 0, 0
+        found.append(summary(objects, index, layers, lines)[["inside", "unbiased"]])
+    table = sum(found) / len(found)
+    assert table.loc[("fibril", "n_objects"), "inside"] < 1500
+    assert table.loc[("fibril", "n_objects"), "unbiased"] == pytest.approx(2000, rel=0.03)
+    assert table.loc[("fibril", "length_nm_mean"), "unbiased"] == pytest.approx(1300, rel=0.03)
+    density = table.loc[("fibril", "number_density_per_um3"), "unbiased"]
+    assert density == pytest.approx(2000 / 80, rel=0.03)
+
+
+def test_an_object_as_large_as_the_volume_weighs_nothing():
+    index = pd.DataFrame({"z0": [0, 2], "z1": [80, 42], "y0": [0, 0], "y1": [9, 200],
+                          "x0": [0, 0], "x1": [9, 0]})  # fmt: skip
+    assert miles_lantuejoul(index, SHAPE).tolist() == [0, 4]
+
+
+def test_densities_and_their_spread():
+    rng = np.random.default_rng(4)
+    objects, index, layers, lines = population(rng, 4000)
+    found = summary(objects, index, layers, lines)
+    assert found.loc[("fibril", "number_density_per_um3"), "all"] == pytest.approx(50)
+    # 500 rods in each of 8 layers of 10 µm³: Poisson
+    spread = found.loc[("fibril", "number_density_per_um3"), "spread"]
+    assert spread == pytest.approx(np.sqrt(500) / 10, rel=0.6)
+    assert found.loc[("fibril", "length_density_um_per_um3"), "all"] == pytest.approx(20)
+    assert found.loc[("fibril", "volume_fraction"), "all"] == pytest.approx(
+        objects.volume_um3.sum() / 80
+    )
+    inside = objects[~objects.touches_border].volume_um3.sum() / 80
+    assert found.loc[("fibril", "volume_fraction"), "inside"] == pytest.approx(inside)
+
+
+def test_two_diameters_are_two_modes_with_their_shares():
+    rng = np.random.default_rng(5)
+    diameter = np.r_[rng.normal(40, 5, 1500), rng.normal(120, 12, 500)]
+    parts = population(rng, 2000, 400.0, diameter)
+    found = tables(*parts)
+    rows = found["summary"].set_index("measure")["all"]
+    assert rows.diameter_modes_n == 2
+    assert [rows.diameter_mode_1_nm, rows.diameter_mode_2_nm] == pytest.approx([40, 120], rel=0.05)
+    assert rows.diameter_mode_2_share == pytest.approx(0.25, abs=0.01)
+    table = found["diameters"]
+    assert table["all"].sum() == 2000
+    assert table["inside"].sum() == (~parts[0].touches_border).sum()
+    assert ((table.high_nm - table.low_nm).round(9).nunique(), table.low_nm.iloc[0] % 5) == (1, 0)
+
+
+def test_parallel_fibrils_are_looked_at_across_their_direction_and_balls_in_3d():
+    rng = np.random.default_rng(6)
+    rods = population(rng, 3000, 1200.0, None, np.array([1.0, 0.2, -0.1]))
+    found = tables(*rods)
+    g = found["radial_distribution"]
+    assert set(g.space) == {"plane"}
+    assert g.g.iloc[5:].mean() == pytest.approx(1, abs=0.05)
+    assert (g.spread > 0).iloc[5:].all()
+    rows = found["summary"].set_index("measure")["all"]
+    assert rows.clark_evans_ratio_in_plane == pytest.approx(1, abs=0.05)
+    balls = tables(*population(rng, 3000, 60.0))
+    assert set(balls["radial_distribution"].space) == {"3-D"}
+    assert balls["radial_distribution"].g.iloc[5:].mean() == pytest.approx(1, abs=0.05)
+    rows = balls["summary"].set_index("measure")["all"]
+    assert rows.clark_evans_ratio_3d == pytest.approx(1, abs=0.05)
+
+
+def test_a_class_without_objects_has_rows_and_one_object_has_no_spread():
+    parts = population(np.random.default_rng(7), 1)
+    found = summary(*parts, classes=["fibril", "cell"])
+    assert found.loc[("cell", "n_objects"), "all"] == 0
+    assert found.loc[("cell", "volume_fraction"), "all"] == 0
+    assert np.isnan(found.loc[("cell", "length_nm_mean"), "all"])
+    assert found.loc[("fibril", "length_nm_mean"), "all"] == 400
+    assert np.isnan(found.loc[("fibril", "length_nm_mean"), "spread"])
+
+
+def test_layers_share_out_every_slice():
+    assert layer_heights(3).tolist() == [1, 1, 1]
+    assert layer_heights(21).sum() == 21
+    assert set(layer_heights(21)) == {2, 3}

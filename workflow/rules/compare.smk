@@ -1,0 +1,49 @@
+"""Two datasets or iterations beside each other."""
+
+
+def compared(side, name):
+    """Input function: file ``name`` of one of the two; what is not made now, as it lies on disk."""
+
+    def find(wildcards):
+        reference = COMPARED[wildcards.comparison]["of"][side]
+        path = f"results/{reference}/{name}"
+        return path if made_now(reference) else ancient(before_update(path))
+
+    return find
+
+
+def comparison_setting(key):
+    """Params function: one setting of the comparison."""
+    return lambda wildcards: COMPARED[wildcards.comparison][key]
+
+
+rule compare:
+    input:
+        objects_a=compared(0, "objects.zarr"),
+        objects_b=compared(1, "objects.zarr"),
+        table_a=compared(0, "tables/objects.csv"),
+        table_b=compared(1, "tables/objects.csv"),
+        summary_a=compared(0, "tables/summary.csv"),
+        summary_b=compared(1, "tables/summary.csv"),
+    output:
+        objects_parquet="results/compare/{comparison}/objects.parquet",
+        summary_parquet="results/compare/{comparison}/summary.parquet",
+        objects_table="results/compare/{comparison}/objects.csv",
+        summary_table="results/compare/{comparison}/summary.csv",
+        figure="results/compare/{comparison}/figure.png",
+    log:
+        "logs/compare/{comparison}.log",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    resources:
+        mem_mb=4000,
+        runtime="4h",
+    params:
+        name=lambda wildcards: wildcards.comparison,
+        of=comparison_setting("of"),
+        match=comparison_setting("match"),
+        seed=config["seed"],
+        revision=1,
+    script:
+        "../../scripts/compare.py"

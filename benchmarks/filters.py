@@ -9,11 +9,11 @@ from threading import Lock
 
 import numpy as np
 import pandas as pd
-from discs import diameters
 from scipy.ndimage import gaussian_filter, median_filter
 from skimage.restoration import denoise_nl_means
 
 from blockface.denoising import psnr, ssim
+from blockface.particles import diameters
 
 ONE_AT_A_TIME = Lock()
 STEP = 1.2  # from one strength to the next

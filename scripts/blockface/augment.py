@@ -119,11 +119,21 @@ def more_noise(
     strength: float,
     rng: torch.Generator,
 ) -> torch.Tensor:
+    """Noise (n, 1, y, x) like ``noise``: every other image gets some, up to ``strength`` times.
+
+    Strength counts in SD. See `noise_like` for the rest.
+    """
+    share = strength * (2 * torch.rand(len(clean), generator=rng) - 1).clamp(min=0)
+    return share.to(clean.device)[:, None, None, None] * noise_like(clean, noise, levels, rng)
+
+
+def noise_like(
+    clean: torch.Tensor, noise: Noise, levels: tuple[float, float], rng: torch.Generator
+) -> torch.Tensor:
     """Noise (n, 1, y, x) for images whose true grey levels are ``clean`` (n, 1, y, x).
 
     It follows ``noise``: its variance at each grey level, its correlation with neighbours, offsets
-    of lines (rows). Every other image gets some, up to ``strength`` times as much (in SD) as the
-    model says. ``levels`` are the grey levels that became -1 and 1.
+    of lines (rows). ``levels`` are the grey levels that became -1 and 1.
     """
     low, high = levels
     unit, (n, _, height, width) = (high - low) / 2, clean.shape
@@ -133,6 +143,5 @@ def more_noise(
     grain = conv2d(grain.to(clean.device), along.reshape(1, 1, 1, -1))
     grain = conv2d(grain, across.reshape(1, 1, -1, 1))
     lines = torch.randn((n, 1, height, 1), generator=rng).to(clean.device) * noise.line_sd
-    share = strength * (2 * torch.rand(n, generator=rng) - 1).clamp(min=0).to(clean.device)
     sd = noise.variance((clean + 1) * unit + low).sqrt()
-    return share[:, None, None, None] * (sd * grain + lines) / unit
+    return (sd * grain + lines) / unit

@@ -113,6 +113,34 @@ rule train_denoiser:
         "../../scripts/train_denoiser.py"
 
 
+rule plan_dwell_time:
+    input:
+        patches="results/denoisers/{denoiser}/patches.zarr",
+        registered="results/denoisers/{denoiser}/pairs",
+        split_table="results/denoisers/{denoiser}/split.tsv",
+        noise="results/denoisers/{denoiser}/noise.json",
+    output:
+        table="results/denoisers/{denoiser}/dwell_time.csv",
+        table_parquet="results/denoisers/{denoiser}/dwell_time.parquet",
+        figure="results/denoisers/{denoiser}/dwell_time.png",
+    log:
+        "logs/denoisers/{denoiser}/plan_dwell_time.log",
+    retries: 1
+    conda:
+        "../../envs/gpu.yaml"
+    threads: 8
+    resources:
+        gpu=1,
+        mem_mb=16000,
+        runtime="8h",
+    params:
+        settings=denoiser_settings("network", "training", "augmentation", "views"),
+        seed=config["seed"],
+        revision=1,
+    script:
+        "../../scripts/plan_dwell_time.py"
+
+
 rule check_stack:
     input:
         stack=entry_file("stack"),

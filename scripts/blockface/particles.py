@@ -1,4 +1,4 @@
-"""Diameters of round particles in a denoised image against those in the clean one."""
+"""Diameters of single particles in a denoised image against those in the clean one."""
 
 import numpy as np
 from scipy import ndimage
@@ -10,20 +10,24 @@ ROUND = 0.9  # least solidity and least ratio of axes: touching ones are left ou
 REACH = 6  # pixels around a particle that may still be taken for it
 
 
-def discs(particles: np.ndarray) -> list[int]:
-    """Labels of the particles that are round, large enough and away from the border."""
+def measurable(particles: np.ndarray, round_only: bool) -> list[int]:
+    """Labels of the particles that are large enough, away from the border and, if asked, round."""
     chosen, (height, width) = [], particles.shape
     for region in regionprops(particles):
         y0, x0, y1, x1 = region.bbox
         inside = min(y0, x0) > REACH and y1 < height - REACH and x1 < width - REACH
+        if not inside or region.area < LEAST_PX:
+            continue
         axes = region.axis_minor_length / max(region.axis_major_length, 1e-9)
-        if inside and region.area >= LEAST_PX and min(region.solidity, axes) >= ROUND:
+        if not round_only or min(region.solidity, axes) >= ROUND:
             chosen.append(region.label)
     return chosen
 
 
-def diameters(image: np.ndarray, clean: np.ndarray) -> np.ndarray:
-    """Rows (diameter in ``image``, diameter in ``clean``), px, of each round particle of ``clean``.
+def diameters(image: np.ndarray, clean: np.ndarray, round_only: bool = True) -> np.ndarray:
+    """Rows (diameter in ``image``, diameter in ``clean``), px, of each particle of ``clean``.
+
+    Particles are what is brighter than Otsu's threshold; diameters are area-equivalent.
 
     Each image is cut at its own Otsu threshold, as its user would. What lies nearer to a particle
     than to any other, and at most ``REACH`` pixels away from it, counts for it.
@@ -32,7 +36,7 @@ def diameters(image: np.ndarray, clean: np.ndarray) -> np.ndarray:
     particles = label(smooth > threshold_otsu(smooth))
     distance, nearest = ndimage.distance_transform_edt(particles == 0, return_indices=True)
     zone = particles[tuple(nearest)] * (distance <= REACH)
-    chosen = discs(particles)
+    chosen = measurable(particles, round_only)
     sizes = [
         2
         * np.sqrt(np.bincount(zone[part > threshold_otsu(part)], minlength=zone.max() + 1) / np.pi)

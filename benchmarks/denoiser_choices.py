@@ -18,12 +18,12 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 import train_denoiser
-from blockface import denoising
+from blockface import denoiser_training, denoising
 from blockface.configuration import complete, load_schema
 from blockface.tables import read_table
 
 ROOT = Path(__file__).resolve().parents[1]
-PACE_STEPS = 6  # with these the pace is measured
+PACE_STEPS = 20  # with these the pace is measured
 CHOICES = {
     "as shipped": {},
     "16 channels": {"network": {"base": 16}},
@@ -40,7 +40,8 @@ CHOICES = {
     "averaging over 15 %": {"training": {"averaging": 0.15}},
     "squared error": {"loss": torch.nn.functional.mse_loss},
     "absolute error": {"loss": torch.nn.functional.l1_loss},
-    "no added noise": {"augmentation": {"noise": 0.0}},
+    "no added noise": {"extra_noise": 0.0, "augmentation": {"noise": 0.0}},
+    "a third of the added noise": {"extra_noise": 0.33},
     "no blur": {"augmentation": {"blur": 0.0}},
     "quarter turns only": {"augmentation": {"oblique": 0.0}},
     "no change of grey": {"augmentation": {"contrast": 0.0, "brightness": 0.0}},
@@ -72,9 +73,11 @@ def measure(choice: dict, settings: dict, folder: Path, options: argparse.Namesp
     changed, usual = copy.deepcopy(settings), denoising.loss
     for part, values in choice.items():
         if part == "loss":
-            train_denoiser.loss = values
-        else:
+            denoiser_training.loss = values
+        elif isinstance(values, dict):
             changed[part] |= values
+        else:
+            changed[part] = values
     try:
         times = []
         for steps in (PACE_STEPS, 3 * PACE_STEPS):  # the difference leaves out what is not training
@@ -86,7 +89,7 @@ def measure(choice: dict, settings: dict, folder: Path, options: argparse.Namesp
         changed["training"] |= {"steps": max(20, round(options.seconds / pace)), "validations": 8}
         scores = trained(folder, changed, options.seed, options.threads)
     finally:
-        train_denoiser.loss = usual
+        denoiser_training.loss = usual
     scores = scores[scores["split"] == "validation"]
     return {
         "steps": changed["training"]["steps"],

@@ -41,6 +41,18 @@ def rod_extent(axis, length, radius):
     return length * np.abs(axis) / np.linalg.norm(axis) + 2 * radius
 
 
+def torus(axis, radius, thick):
+    """Ring of ``radius`` across ``axis``, of tubes of radius ``thick``."""
+    t = np.asarray(axis, float) / np.linalg.norm(axis)
+
+    def inside(z, y, x):
+        along = z * t[0] + y * t[1] + x * t[2]
+        aside = np.sqrt(np.maximum(z**2 + y**2 + x**2 - along**2, 0))
+        return (aside - radius) ** 2 + along**2 < thick**2
+
+    return inside
+
+
 def tube(line, radius):
     """Tube with flat ends around a line (n, 3) of closely spaced points."""
     tangent = np.gradient(line, axis=0)
@@ -79,9 +91,9 @@ def index_of(labels, name="fibril") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=INDEX).astype(whole)
 
 
-def store(path, labels, spacing):
+def store(path, labels, spacing, **attributes):
     """Volume on disk that holds ``labels``, written row by row."""
-    array = create_volume(path, labels.shape, np.uint32, spacing, classes={})
+    array = create_volume(path, labels.shape, np.uint32, spacing, **attributes)
     for z in range(0, len(labels), row_depth(labels.shape)):
         array[z : z + row_depth(labels.shape)] = labels[z : z + row_depth(labels.shape)]
     return array

@@ -12,16 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from blockface.graph import BOX
+from blockface.cuts import INSIDE, Cut, divided
 from blockface.motion import NEIGHBOURS, local_motion
-from blockface.tracks import Cut, Parts, Tracks, matched, overlaps, pixels
+from blockface.tracks import Parts, Tracks, matched, overlaps
 
 LEAST_IOU = 0.2
-INSIDE = 0.5  # share of an object in a cross-section, or the reverse, from which it lies in it
-FULL = 0.7  # a cross-section this large, as a share of those expected in it, holds them all
-CROWDED = 2.0  # one that many times as large is something else
-SLIVER = 0.4  # what a cut leaves of an object, as a share of it, must be more than that
-GROWN = 1.3  # an object with an added piece may be that much larger than before
+COVERED = 0.7  # share of a cross-section in an object from which it may be a piece of that
+GROWN = 1.15  # an object with an added piece may be that much larger than before
 NEAR = 1.5  # radii: what was not where expected is looked for so far around
 GAIN = 0.5  # of what is new in velocity and shape
 STEP = 1.5  # largest change of area that is believed from one slice to the next
@@ -51,7 +48,7 @@ class Linker:
         self.max_gap, self.min_area = max_gap, min_area
         self.tracks = Tracks.blank() if tracks is None else tracks
         self.count = 0
-        self.first = None
+        self.first = self.before = None
 
     def step(self, z: int, plane: np.ndarray, sections: np.ndarray) -> Found:
         """Objects of slice ``z``: its labels ``plane`` (y, x), 1 … n, and their `SECTION`s."""
@@ -67,14 +64,10 @@ class Linker:
         large = area >= self.min_area
         iou *= large[share.col]
         owner = matched(share.row, share.col, iou, LEAST_IOU, share.shape)
-        cuts, parts = self.divided(share, owner, plane, sections)
+        cuts, parts = divided(tracks, share, owner, plane, sections, self.min_area)
         free = np.ones(len(sections), bool)
         free[owner[owner >= 0]] = False
         free[[cut.section for cut in cuts]] = False
-        pieces = self.pieces(share, common, owner, area, free)
-        free &= large
-        self.look_around(owner, cuts, places, area, free)
-
         pieces = self.pieces(share, common, owner, area, free)
         free &= large
         self.look_around(owner, cuts, places, area, free)
@@ -89,76 +82,19 @@ class Linker:
         for cut in cuts:
             cut.number = tracks.number[cut.number]
         new = np.flatnonzero(free)
-        parent = np.full(len(sections), -1)
-        within = common >= INSIDE * area[share.col]
-        parent[share.col[within]] = tracks.number[share.row[within]]
         number[new] = self.count + np.arange(len(new))
         events += self.lost()
-        events += self.begun(z, Parts.of(sections, new, new), parent[new])
+        events += self.begun(z, Parts.of(sections, new, new))
+        self.before = plane, number
         return Found(number, cuts, events)
-
-    def divided(self, share, owner, plane, sections) -> tuple[list[Cut], list[Parts]]:
-        """Cross-sections that hold several objects; their ``number`` is the index of the track.
-
-        Takes the owners of these away; notes in ``tracks.inside`` where the others got lost.
-        """
-        tracks, cuts, parts = self.tracks, [], []
-        lost = (share.data >= INSIDE) & (owner[share.row] < 0)
-        of_section = np.full(len(sections), -1)
-        of_section[owner[owner >= 0]] = np.flatnonzero(owner >= 0)
-        tracks.inside[:] = -1
-        for k in np.unique(share.col[lost]):
-            here = lost & (share.col == k)
-            others = share.row[here][np.argsort(-share.data[here], kind="stable")]
-            own = of_section[k : k + 1]
-            members = np.concatenate([own[own >= 0], others])
-            if len(own[own >= 0]):
-                tracks.inside[others] = tracks.number[own[0]]
-            total = np.cumsum(tracks.area[members])
-            enough = np.flatnonzero(sections["area"][k] >= FULL * total)
-            members = members[: enough[-1] + 1] if len(enough) else members[:0]
-            total = tracks.area[members].sum()
-            if len(members) < 2 or sections["area"][k] > CROWDED * total:
-                continue
-            middle = tracks.area[members] @ tracks.place[members] / total
-            aside = np.array([sections["y"][k], sections["x"][k]]) - middle
-            most = np.sqrt(tracks.area[members].min() / np.pi) / 2
-            aside *= min(1, most / max(np.hypot(*aside), 1e-9))
-            box = tuple(int(sections[name][k]) for name in BOX[2:])
-            cut = Cut(int(k), box, members, tracks.place[members] + aside, tracks.moments[members])
-            got = self.shares(cut, plane)
-            if got is not None:
-                cuts.append(cut)
-                parts.append(got)
-                owner[cut.number] = -1
-                tracks.inside[cut.number] = -1
-        return cuts, parts
-
-    def shares(self, cut: Cut, plane: np.ndarray) -> Parts | None:
-        """Parts of a cut cross-section; who would get a sliver is left out. None if one is left."""
-        y, x = pixels(plane, cut.box, cut.section + 1)
-        while len(cut.number) > 1:
-            got = Parts.of_pixels(y, x, cut.owners(y, x), len(cut.number))
-            full = got.area / self.tracks.area[cut.number]
-            if full.min() >= SLIVER and got.area.min() >= self.min_area:
-                got.track = cut.number
-                return got
-            kept = np.arange(len(full)) != full.argmin()
-            cut.number, cut.place, cut.moments = (
-                a[kept] for a in (cut.number, cut.place, cut.moments)
-            )
-        return None
 
     def pieces(self, share, common, owner, area, free) -> tuple[np.ndarray, np.ndarray]:
         """Tracks and the free cross-sections that lie in them besides their own; no longer free."""
-        tracks = self.tracks
-        mine = (owner[share.row] >= 0) & free[share.col] & (common >= INSIDE * area[share.col])
-        track, section = share.row[mine], share.col[mine]
-        whole = area[owner[track]] + area[section] <= GROWN * tracks.area[track]
-        track, section = track[whole], section[whole]
-        section, first = np.unique(section, return_index=True)
+        mine = (owner[share.row] >= 0) & free[share.col] & (common >= COVERED * area[share.col])
+        mine &= area[owner[share.row]] + area[share.col] <= GROWN * self.tracks.area[share.row]
+        section, first = np.unique(share.col[mine], return_index=True)
         free[section] = False
-        return track[first], section
+        return share.row[mine][first], section
 
     def look_around(self, owner, cuts, places, area, free) -> None:
         """Give tracks without any the free cross-sections that are near and as large, in place."""
@@ -218,7 +154,7 @@ class Linker:
         self.tracks = self.tracks.taken(~gone)
         return ends(ended)
 
-    def begun(self, z: int, parts: Parts, parent: np.ndarray) -> list[tuple]:
+    def begun(self, z: int, parts: Parts) -> list[tuple]:
         """Make tracks of new objects, as fast as their neighbours are; returns their events."""
         n = len(parts.area)
         new = Tracks.blank(n)
@@ -237,8 +173,18 @@ class Linker:
             return []
         return [
             ("start" if other < 0 else "split", number, other, z, y, x, 0)
-            for number, other, (y, x) in zip(new.number, parent, parts.place, strict=True)
+            for number, other, (y, x) in zip(new.number, self.parents(new), new.place, strict=True)
         ]
+
+    def parents(self, new: Tracks) -> np.ndarray:
+        """Objects in whose cross-section new ones lay in the slice before; -1 for none."""
+        plane, number = self.before
+        back = new.taken(slice(None))
+        back.place = new.place - new.velocity
+        share = overlaps(back, plane, len(number)).tocoo()
+        parent, inside = np.full(len(new), -1), share.data >= INSIDE
+        parent[share.row[inside]] = number[share.col[inside]]
+        return parent
 
     def finish(self) -> list[tuple]:
         """Events of the objects that were not found in the last slices."""

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.spatial import cKDTree
 
-REACH = 4.0  # radii: the largest motion beyond what is expected
+REACH = 6.0  # radii: the largest motion beyond what is expected
 BIN = 1 / 3  # radii
 TILE = 16.0  # radii: a neighbourhood
 LIKE = np.log(2.0)  # areas further apart are not of one object

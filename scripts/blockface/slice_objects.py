@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from blockface.cuts import pixels
 from blockface.errors import InputError
 from blockface.graph import BOX, NODE, combined
 from blockface.linker import Found, Linker
 from blockface.slices import Settings
-from blockface.tracks import pixels
 from blockface.volume import open_volume, row_depth
 
 log = logging.getLogger(__name__)

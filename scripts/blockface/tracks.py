@@ -67,34 +67,6 @@ class Tracks:
         return self.place[:, None] + 2 * np.stack([a * DISC[0], b * DISC[0] + c * DISC[1]], axis=-1)
 
 
-@dataclass
-class Cut:
-    """A cross-section (its index in the slice) divided among several objects, by their ellipses.
-
-    ``box``: y0, y1, x0, x1 of it.
-    """
-
-    section: int
-    box: tuple[int, int, int, int]
-    number: np.ndarray
-    place: np.ndarray
-    moments: np.ndarray
-
-    def owners(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """Which of them (index) each pixel belongs to: the one in whose ellipse it lies deepest."""
-        yy, yx, xx = self.moments.T[:, :, None]
-        dy, dx = y - self.place[:, :1], x - self.place[:, 1:]
-        square = (dy * dy * xx - 2 * dy * dx * yx + dx * dx * yy) / (yy * xx - yx * yx)
-        return square.argmin(axis=0)
-
-
-def pixels(plane: np.ndarray, box: tuple[int, int, int, int], label: int) -> tuple:
-    """Places y, x of the pixels with a ``label`` in a ``box`` (y0, y1, x0, x1) of ``plane``."""
-    y0, y1, x0, x1 = box
-    y, x = np.nonzero(plane[y0:y1, x0:x1] == label)
-    return y + y0, x + x0
-
-
 def overlaps(tracks: Tracks, plane: np.ndarray, count: int) -> csr_array:
     """Share (tracks, sections) of each one's ellipse that lies in each section of ``plane``.
 

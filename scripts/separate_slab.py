@@ -2,7 +2,7 @@
 
 from blockface.foreground import Classes
 from blockface.job import run
-from blockface.objects import Settings, separate_slab
+from blockface.separation import separate_slab
 from blockface.volume import slab_rows
 
 
@@ -10,7 +10,7 @@ def main(*, local, settings, slab, slabs, threads, probability=None, labels=None
     volume = probability or labels
     rows = slab_rows(Classes(volume).shape, slab, slabs)
     z = slice(rows[0].start, rows[-1].stop) if rows else slice(0, 0)
-    separate_slab(volume, local, z, Settings.of(settings), threads)
+    separate_slab(volume, local, z, settings, threads)
 
 
 if __name__ == "__main__":

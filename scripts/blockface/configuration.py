@@ -9,6 +9,7 @@ import jsonschema
 import yaml
 
 from blockface.errors import InputError
+from blockface.methods import ways
 
 
 @cache
@@ -124,6 +125,11 @@ def check_names(config: dict) -> None:
                 f"{where}.patches.min_foreground: {unknown[0]!r} is not a class; expected "
                 f"{', '.join(classes)}"
             )
+        if isinstance(dataset["separate"], dict) and classes:
+            try:
+                ways(dataset["separate"], list(classes))
+            except InputError as error:
+                raise InputError(f"{where}.{error}") from None
         for value in dataset["classes"]:
             if not str(value).isdigit() or not 1 <= int(value) <= 254:
                 raise InputError(

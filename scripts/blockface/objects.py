@@ -124,14 +124,16 @@ def separate_slab(
     settings: Settings,
     threads: int = 1,
     block: tuple[int, int, int] = BLOCK,
+    only: list[str] | None = None,
 ) -> None:
     """Make the folder ``local``: provisional objects of the slices ``z`` of the volume ``path``.
 
-    Begun work lies in ``<local>.partial`` and is taken up after its last finished band.
+    Of all classes, or of those named in ``only``. Begun work lies in ``<local>.partial`` and is
+    taken up after its last finished band.
     """
     settings.check()
     keep_no_large_arrays()
-    source = Classes(path, settings.threshold)
+    source = Classes(path, settings.threshold, only)
     units, merging = settings.rules(source.voxel_size_nm)
     key = {
         "source": [path, os.stat(Path(path) / "zarr.json").st_mtime_ns],

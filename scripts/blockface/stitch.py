@@ -132,53 +132,73 @@ def index_of(nodes: np.ndarray, names: dict[int, str]) -> pd.DataFrame:
     return table[list(INDEX)]
 
 
-def join_objects(slabs: list[str], objects: str, min_volume_um3: float = 0) -> pd.DataFrame:
-    """Write the volume ``objects`` (uint32, ids 1..n in raster order of first voxels), give index.
+class Joined:
+    """Objects of the slabs that `objects.separate_slab` made: their ``nodes``, and where they are.
 
-    Objects below ``min_volume_um3`` are left out. A killed run goes on from its last row.
+    ``records``: what they were made from, slab by slab.
     """
-    parts = pieces(slabs)
-    record = parts[0].record
-    size = record["voxel_size_nm"]
-    nodes, group = solved(parts)
+
+    def __init__(self, slabs: list[str]):
+        """Join the folders ``slabs``, all of one volume."""
+        self.parts = pieces(slabs)
+        self.records = [piece.record for piece in self.parts]
+        self.nodes, self.group = solved(self.parts)
+        self.tables: dict[int, np.ndarray] = {}
+
+    def paint(self, out: np.ndarray, row: slice, ids: np.ndarray) -> None:
+        """Enter the slices ``row`` into ``out``: of each node its number in ``ids``, 0 for none."""
+        for number, piece in enumerate(self.parts):
+            z = slice(max(row.start, piece.z.start), min(row.stop, piece.z.stop))
+            if z.start >= z.stop:
+                continue
+            if number not in self.tables:
+                own = ids[self.group[piece.offset : piece.offset + len(piece.nodes)]]
+                self.tables = {number: np.concatenate([[np.uint32(0)], own])[piece.merged]}
+            fill(out[z.start - row.start : z.stop - row.start], piece, z, self.tables[number])
+
+
+def join_objects(sources: list, objects: str, min_volume_um3: float = 0) -> tuple:
+    """Write the volume ``objects`` (uint32, ids 1..n in raster order of first voxels).
+
+    ``sources`` are `Joined` or `slice_objects.Linked`, of classes of their own in one volume.
+    Returns the index, and for each source the id of each node. Objects below ``min_volume_um3``
+    are left out (id 0). A killed run goes on from its last row.
+    """
+    records = [source.records[0] for source in sources]
+    size, shape = records[0]["voxel_size_nm"], tuple(records[0]["shape"])
+    nodes = np.concatenate([source.nodes for source in sources])
     kept, ids = numbered(nodes, min_volume_um3 / (np.prod(size) * 1e-9) * (1 - 1e-9))
     log.info("%d objects; %d smaller ones left out", len(kept), len(nodes) - len(kept))
-    names = {int(value): name for value, name in record["names"].items()}
-    key = {"slabs": [p.record for p in parts], "objects": zlib.crc32(kept.tobytes())}
+    ids = np.split(ids, np.cumsum([len(source.nodes) for source in sources])[:-1])
+    names = {int(v): name for record in records for v, name in record["names"].items()}
+    key = {"slabs": [s.records for s in sources], "objects": zlib.crc32(kept.tobytes())}
 
     def make(path):
         return create_volume(
             path,
-            tuple(record["shape"]),
+            shape,
             np.uint32,
             size,
-            classes=record["names"],
-            settings=record["settings"],
+            classes={str(value): names[value] for value in sorted(names)},
+            settings=[record["settings"] for record in records],
             min_volume_um3=min_volume_um3,
         )
 
     with resumable(objects, key, make) as (volume, done):
-        write_rows(parts, ids[group], volume, done)
-    return index_of(kept, names)
+        write_rows(sources, ids, volume, done)
+    return index_of(kept, names), ids
 
 
-def write_rows(parts: list[Piece], ids: np.ndarray, volume, done) -> None:
-    """Write each row not yet done: provisional ids looked up in ``ids``, the final ones."""
+def write_rows(sources: list, ids: list[np.ndarray], volume, done) -> None:
+    """Write each row not yet done: what each of the ``sources`` holds, by its ``ids``."""
     depth, last = row_depth(volume.shape), time.monotonic()
-    tables = {}
     for start in range(0, volume.shape[0], depth):
         row = slice(start, min(start + depth, volume.shape[0]))
         if row in done:
             continue
         out = np.zeros((row.stop - row.start, *volume.shape[1:]), np.uint32)
-        for number, piece in enumerate(parts):
-            z = slice(max(row.start, piece.z.start), min(row.stop, piece.z.stop))
-            if z.start >= z.stop:
-                continue
-            if number not in tables:
-                own = ids[piece.offset : piece.offset + len(piece.nodes)]
-                tables = {number: np.concatenate([[np.uint32(0)], own])[piece.merged]}
-            fill(out[z.start - start : z.stop - start], piece, z, tables[number])
+        for source, own in zip(sources, ids, strict=True):
+            source.paint(out, row, own)
         if out.any():
             volume[row] = out
         done.add(row)
@@ -188,7 +208,7 @@ def write_rows(parts: list[Piece], ids: np.ndarray, volume, done) -> None:
 
 
 def fill(out: np.ndarray, piece: Piece, z: slice, table: np.ndarray) -> None:
-    """Final ids of the slices ``z`` of a slab into ``out``, tile by tile."""
+    """Final ids of the slices ``z`` of a slab into ``out`` where it has any, tile by tile."""
     labels = piece.labels()
     _, height, width = labels.shards
     within = slice(z.start - piece.z.start, z.stop - piece.z.start)
@@ -196,4 +216,4 @@ def fill(out: np.ndarray, piece: Piece, z: slice, table: np.ndarray) -> None:
         for x in range(0, out.shape[2], width):
             tile = labels[within, y : y + height, x : x + width]
             if tile.any():
-                out[:, y : y + height, x : x + width] = table[tile]
+                out[:, y : y + height, x : x + width] += table[tile]

@@ -21,15 +21,21 @@ def _room(shape, margin: int, clefts, cells) -> np.ndarray:
     return free
 
 
-def pack(shape, margin: int, clefts, cells, rng) -> tuple[np.ndarray, np.ndarray]:
-    """Centres (n, 2) and radii (n,) of discs packed one by one, each close to what is there."""
+def pack(
+    shape, margin: int, clefts, cells, rng, dense: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Centres (n, 2) and radii (n,) of discs packed one by one, each close to what is there.
+
+    Few of them touch, unless they are ``dense``: then nearly all do.
+    """
     free = _room(shape, margin, clefts, cells)
     centres, radii, misses = [], [], 0
     while misses < 150:
         large = rng.random() < 0.45
         diameter_nm = np.clip(rng.normal(165, 20) if large else rng.normal(90, 14), 60, 210)
         radius = diameter_nm / 2 / PIXEL_NM
-        gap = rng.uniform(0, 0.6) if rng.random() < 0.08 else rng.uniform(2.0, 4.0)
+        touches = dense or rng.random() < 0.08
+        gap = rng.uniform(0, 0.6) if touches else rng.uniform(2.0, 4.0)
         near = rng.integers((0, 0), free.shape, (200, 2))
         spare = free[near[:, 0], near[:, 1]] - radius - gap
         if not (spare >= 0).any():

@@ -111,15 +111,18 @@ class Phantom:
         return z * SAMPLES + SAMPLES // 2
 
 
-def make_phantom(shape: tuple[int, int, int], seed: int) -> Phantom:
-    """Tissue for a stack of ``shape`` (z, y, x) at ``VOXEL_NM``; the same for the same seed."""
+def make_phantom(shape: tuple[int, int, int], seed: int, dense: bool = False) -> Phantom:
+    """Tissue for a stack of ``shape`` (z, y, x) at ``VOXEL_NM``; the same for the same seed.
+
+    ``dense``: fibrils touch one another.
+    """
     rng = np.random.default_rng([seed, 1])
     depth_nm = shape[0] * VOXEL_NM[0]
     shift = _make_shift(depth_nm, rng)
     margin = int(np.ceil(shift.reach(depth_nm))) + 12
     clefts = _make_clefts(shape, rng)
     cells = [cell for cleft in clefts for cell in _make_cells(cleft, shape, depth_nm, rng)]
-    centres, radii = pack(shape, margin, clefts, cells, rng)
+    centres, radii = pack(shape, margin, clefts, cells, rng, dense)
     z_nm = (np.arange(shape[0] * SAMPLES + 1) / SAMPLES - 0.5) * VOXEL_NM[0]
     lines = _centrelines(centres, z_nm, shift, rng)
     profile = _ends(len(radii), z_nm, depth_nm, rng)

@@ -67,24 +67,35 @@ class Scene:
         return void
 
     def _draw_fibrils(self, grey, ids, z: int) -> None:
-        phantom, at = self.phantom, self.phantom.at_slice(z)
-        step = VOXEL_NM[0] / VOXEL_NM[2] / SAMPLES  # px of depth in a step of the centreline
-        slopes = (phantom.lines[:, at + 1] - phantom.lines[:, at - 1]) / (2 * step)
-        nearest = np.full(grey.shape, np.inf, np.float32)
-        for i in np.flatnonzero(phantom.radii[:, at] > 0.3):
-            (y, x), radius = phantom.lines[i, at], phantom.radii[i, at]
-            reach = radius * 1.25 + 2
-            y0, y1 = max(int(y - reach), 0), min(int(y + reach) + 2, grey.shape[0])
-            x0, x1 = max(int(x - reach), 0), min(int(x + reach) + 2, grey.shape[1])
-            if y0 >= y1 or x0 >= x1:
-                continue
-            v, u = np.ogrid[y0:y1, x0:x1]
-            far = _fibril_distance(v - y, u - x, radius, slopes[i], phantom.lobes[i])
-            box = np.s_[y0:y1, x0:x1]
+        for i, box, far, radius in cross_sections(self.phantom, z):
             shade = FIBRIL + self.tint[i] + 0.02 * self.fine[z][box] + 0.02 * far / radius
             grey[box] += _cover(far) * (shade - grey[box])
-            ids[box][(far < 0) & (far < nearest[box])] = i + 1
-            nearest[box] = np.minimum(nearest[box], far)
+        paint_fibrils(self.phantom, ids, z)
+
+
+def cross_sections(phantom: Phantom, z: int):
+    """Of each fibril in a slice: index, box, signed distance (px) to its surface there, radius."""
+    at, (_, height, width) = phantom.at_slice(z), phantom.shape
+    step = VOXEL_NM[0] / VOXEL_NM[2] / SAMPLES  # px of depth in a step of the centreline
+    slopes = (phantom.lines[:, at + 1] - phantom.lines[:, at - 1]) / (2 * step)
+    for i in np.flatnonzero(phantom.radii[:, at] > 0.3):
+        (y, x), radius = phantom.lines[i, at], phantom.radii[i, at]
+        reach = radius * 1.25 + 2
+        y0, y1 = max(int(y - reach), 0), min(int(y + reach) + 2, height)
+        x0, x1 = max(int(x - reach), 0), min(int(x + reach) + 2, width)
+        if y0 >= y1 or x0 >= x1:
+            continue
+        v, u = np.ogrid[y0:y1, x0:x1]
+        far = _fibril_distance(v - y, u - x, radius, slopes[i], phantom.lobes[i])
+        yield i, np.s_[y0:y1, x0:x1], far, radius
+
+
+def paint_fibrils(phantom: Phantom, ids: np.ndarray, z: int) -> None:
+    """Enter the fibrils' ids, 1 … n, of slice ``z`` into ``ids`` (y, x); the nearer one wins."""
+    nearest = np.full(ids.shape, np.inf, np.float32)
+    for i, box, far, _ in cross_sections(phantom, z):
+        ids[box][(far < 0) & (far < nearest[box])] = i + 1
+        nearest[box] = np.minimum(nearest[box], far)
 
 
 def _box(cell: Cell, v, u, step: int = 8) -> tuple[slice, slice] | None:

@@ -97,6 +97,7 @@ def arguments(folder: Path, models: dict[str, str]) -> dict[str, dict]:
             "slabs": at["slab"],
             "objects": at["objects.zarr"],
             "index": at["index.csv"],
+            "links": str(folder / "links.csv"),
         },
         "measure_slab": {**index, "part": at["part"], "settings": {"neighbours": 3}, **slab},
         "measure_pairs": {**index, "part": at["pairs"], "settings": {"neighbours": 3}, **slab},

@@ -23,6 +23,7 @@ def separate(tmp_path, slabs, **given):
             local=folder, settings={"method": "watershed"}, slab=k, slabs=slabs, threads=1, **given
         )
     out = {"objects": str(tmp_path / "objects.zarr"), "index": str(tmp_path / "index.csv")}
+    out["links"] = str(tmp_path / "links.csv")
     separate_objects.main(slabs=folders, min_volume_um3=0, threads=1, **given, **out)
     return open_volume(out["objects"]), read_table(out["index"])
 

@@ -19,6 +19,7 @@ def chain(folder, probability, slabs, method):
     """Ids of all voxels and the four tables, made in ``slabs`` jobs per step."""
     folder.mkdir()
     at = {"objects": str(folder / "objects.zarr"), "index": str(folder / "index.csv")}
+    links = str(folder / "links.csv")
     locals_ = [str(folder / f"slab{s}") for s in range(slabs)]
     for slab, local in enumerate(locals_):
         separate_slab.main(
@@ -29,7 +30,7 @@ def chain(folder, probability, slabs, method):
             slabs=slabs,
             threads=1,
         )
-    separate_objects.main(slabs=locals_, **at, min_volume_um3=1e-4, threads=1)
+    separate_objects.main(slabs=locals_, **at, links=links, min_volume_um3=1e-4, threads=1)
     at["index"] = str(folder / "index.parquet")
     parts = [str(folder / f"part{s}") for s in range(slabs)]
     for slab, part in enumerate(parts):
@@ -42,7 +43,7 @@ def chain(folder, probability, slabs, method):
     return open_volume(at["objects"])[:], tables
 
 
-@pytest.mark.parametrize("method", ["watershed", "components"])
+@pytest.mark.parametrize("method", ["watershed", "components", "slices"])
 def test_three_slabs_give_what_one_gives(tmp_path, method):
     probability = str(tmp_path / "probability.zarr")
     Scene((96, 200, 260)).write_probability(probability)

@@ -123,7 +123,8 @@ def test_a_typo_is_told_the_nearest_key(where, right, typo):
      (("datasets", "s", "voxel_size_nm"), [50, 10, 0], "voxel_size_nm"),
      (("datasets", "s", "training", "steps"), "many", "training.steps: 'many' .*Batches"),
      (("datasets", "s", "views"), 3, r"views: 3 is not one of \[1, 2, 4\]"),
-     (("datasets", "s", "separate"), "magic", "separate: 'magic' is not one of"),
+     (("datasets", "s", "separate"), "magic", "separate: 'magic' .*components"),
+     (("datasets", "s", "separate"), {"a": "magic"}, "separate.a: 'magic' is not one of"),
      (("datasets", "s", "segmenter"), "other/2", "segmenter: 'other/2' .*<dataset>/iter_NN"),
      (("datasets", "s", "held_out_slices"), [-1], "held_out_slices"),
      (("datasets", "s", "labels"), "l.tif", "found stack and labels; expected exactly one"),
@@ -151,6 +152,8 @@ def test_a_dataset_needs_an_entry_and_a_denoiser_its_pairs():
      ({"segmenter": "t/iter_00"}, "no dataset is called 't'"),
      ({"annotations": "a"}, "datasets.s.classes: missing"),
      ({"annotations": "a", "segmenter": "s/iter_00"}, "found both annotations and segmenter"),
+     ({"classes": {1: "x"}, "separate": {"y": "slices"}}, r"s.separate: 'y' is not a class"),
+     ({"classes": {1: "x", 2: "y"}, "separate": {"y": "slices"}}, "'x' has no method"),
      ({"classes": {0: "x"}}, "expected whole numbers from 1 to 254"),
      ({"classes": {255: "x"}}, "expected whole numbers from 1 to 254")],
 )  # fmt: skip

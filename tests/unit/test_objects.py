@@ -14,7 +14,7 @@ from blockface.errors import InputError
 from blockface.foreground import Classes
 from blockface.heights import heights, metric, squared_distances
 from blockface.objects import Settings, separate_slab
-from blockface.stitch import join_objects
+from blockface.stitch import Joined, join_objects
 from blockface.volume import create_volume, open_volume
 
 ISO, FLAT, ODD = (10, 10, 10), (50, 10, 10), (29.3, 5, 5)
@@ -31,7 +31,7 @@ def separated(classes, method, size=ISO, cuts=(), block=(64, 512, 512), threads=
         for z0, z1 in pairwise([0, *cuts, len(classes)]):
             slabs.append(f"{folder}/{z0}")
             separate_slab(source, slabs[-1], slice(z0, z1), Settings(method, **how), threads, block)
-        index = join_objects(slabs, f"{folder}/objects.zarr", least)
+        index, _ = join_objects([Joined(slabs)], f"{folder}/objects.zarr", least)
         return open_volume(f"{folder}/objects.zarr")[:], index
 
 
@@ -256,7 +256,7 @@ def test_a_killed_slab_goes_on_after_its_last_band(tmp_path, monkeypatch):
     def work():
         folder = str(tmp_path / "slab")
         separate_slab(source, folder, slice(0, 24), Settings("watershed"), block=(6, 16, 16))
-        join_objects([folder], str(tmp_path / "objects.zarr"))
+        join_objects([Joined([folder])], str(tmp_path / "objects.zarr"))
         return open_volume(tmp_path / "objects.zarr")[:]
 
     monkeypatch.setattr(objects, "prepared", dying)

@@ -62,7 +62,7 @@ def test_slabs_go_on_from_their_last_row(first, project, rule):
 def test_separated_objects_are_the_same(first, project):
     target = f"{ITERATION}/objects.zarr"
     project.remove(target)
-    begun = project / f"{ITERATION}/objects.slabs/0-of-1.partial/slab.json"
+    begun = project / f"{ITERATION}/objects.slabs/0-of-1.partial/key.json"
     project.kill_when(begun.is_file, target)
     project.make(target)
     assert same_volume(first, project, target)

@@ -80,6 +80,13 @@ def setting(*keys):
     return find
 
 
+def slices_settings(wildcards, *keys):
+    """Settings of cross-sections of the dataset; none where no class is separated by slices."""
+    how = of(wildcards)["separate"]
+    used = "slices" in (how.values() if isinstance(how, dict) else [how])
+    return {key: of(wildcards)["slices"][key] for key in keys if used}
+
+
 def denoiser_settings(*keys):
     """Params function: the named settings of the denoiser."""
     return lambda wildcards: {key: config["denoisers"][wildcards.denoiser][key] for key in keys}

@@ -45,6 +45,7 @@ rule separate_slab:
             "method": of(wildcards)["separate"],
             "threshold": of(wildcards)["threshold"],
             "merge_ratio": of(wildcards)["merge_ratio"],
+            "slices": slices_settings(wildcards, "merge_ratio", "h_maxima_px"),
         },
         slab=lambda wildcards: int(wildcards.slab),
         slabs=lambda wildcards: int(wildcards.slabs),
@@ -61,6 +62,8 @@ rule separate_objects:
         objects=directory("results/{dataset}/iter_{iteration}/objects.zarr"),
         index="results/{dataset}/iter_{iteration}/objects_index.csv",
         index_parquet="results/{dataset}/iter_{iteration}/objects_index.parquet",
+        links="results/{dataset}/iter_{iteration}/tables/links.csv",
+        links_parquet="results/{dataset}/iter_{iteration}/tables/links.parquet",
     log:
         "logs/{dataset}/iter_{iteration}/separate_objects.log",
     benchmark:
@@ -76,6 +79,7 @@ rule separate_objects:
         runtime="12h",
     params:
         min_volume_um3=setting("min_volume_um3"),
+        slices=lambda wildcards: slices_settings(wildcards, "max_gap", "min_area_nm2"),
         revision=1,
     script:
         "../../scripts/separate_objects.py"

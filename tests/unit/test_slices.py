@@ -1,0 +1,297 @@
+"""Fibrils cut across: packed phantoms of known truth, damage, the same whatever the blocks."""
+
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+
+from blockface import slices
+from blockface.errors import InputError
+from blockface.foreground import Classes
+from blockface.motion import local_motion
+from blockface.slice_objects import Linked, links_of
+from blockface.stitch import join_objects
+from blockface.truth import match, overlaps
+from blockface.volume import create_volume, open_volume
+from demo.phantom import make_phantom
+from demo.scene import paint_fibrils
+
+LEAST = 200  # voxels of an object that is looked for
+EDGE, DEPTH = 256, 44
+
+
+def separated(classes, size=(50, 10, 10), cuts=(), block=(256, 512), boundary=None, **how):
+    """Ids, index and links of a class volume, made in slabs cut at ``cuts`` and in ``block``s."""
+    least, threads = how.pop("least", 0), how.pop("threads", 1)
+    chosen = slices.Settings.of(how)
+    with tempfile.TemporaryDirectory() as folder:
+        source = f"{folder}/labels.zarr"
+        names = {str(v): f"class{v}" for v in range(1, max(2, int(classes.max()) + 1))}
+        create_volume(source, classes.shape, np.uint8, size, classes=names)[:] = classes
+        slabs = []
+        if boundary is not None:
+            create_volume(f"{folder}/edge.zarr", boundary.shape, np.uint8, size)[:] = boundary
+            boundary = f"{folder}/edge.zarr"
+        for z0, z1 in pairwise([0, *cuts, len(classes)]):
+            slabs.append(f"{folder}/{z0}_{z1}")
+            given_ = Classes(source), slabs[-1], slice(z0, z1), chosen, threads, block, boundary
+            slices.separate_slab(*given_)
+        sources = Linked.of_all(slabs, chosen)
+        index, ids = join_objects(sources, f"{folder}/objects.zarr", least)
+        links = links_of(list(zip(sources, ids, strict=True)))
+        return open_volume(f"{folder}/objects.zarr")[:], index, links
+
+
+def in_runs(ids: np.ndarray) -> np.ndarray:
+    """A fibril that leaves the image and comes back is another one."""
+    out, last, count = np.zeros(ids.shape, np.uint32), np.zeros(ids.max() + 1, np.uint32), 0
+    for z, plane in enumerate(ids):
+        present = np.unique(plane)[1:]
+        now = np.zeros_like(last)
+        new = present[last[present] == 0]
+        now[present] = last[present]
+        now[new] = count + 1 + np.arange(len(new))
+        count, last = count + len(new), now
+        out[z] = now[plane]
+    return out
+
+
+@pytest.fixture(scope="module", params=[1, 4], ids=["5:1", "20:1"])
+def packed(request):
+    """True ids of touching crimped fibrils, and the slice distance in nm."""
+    every, ids = request.param, np.zeros((DEPTH, EDGE, EDGE), np.uint32)
+    phantom = make_phantom((DEPTH * every, EDGE, EDGE), 3, dense=True)
+    for z in range(DEPTH):
+        paint_fibrils(phantom, ids[z], z * every)
+    ids = in_runs(ids)
+    assert ndimage.label(ids[0] > 0)[1] < 0.5 * len(np.unique(ids[0]))  # they do touch
+    return ids, 50 * every
+
+
+def fates(found: np.ndarray, truth: np.ndarray) -> pd.Series:
+    """How many true objects are matched, merged, split, missed."""
+    with tempfile.TemporaryDirectory() as folder:
+        tables = []
+        for name, ids in (("found", found), ("truth", truth)):
+            path = f"{folder}/{name}.zarr"
+            create_volume(path, ids.shape, np.uint32, (1, 1, 1))[:] = ids
+            voxels = np.bincount(ids.ravel())
+            large = np.flatnonzero(voxels[1:] >= (LEAST if name == "truth" else 1)) + 1
+            tables.append(pd.DataFrame({"object_id": large, "class": "fibril"}))
+        overlap = overlaps(f"{folder}/found.zarr", f"{folder}/truth.zarr")
+    fate = match(overlap, *tables)["fate"].value_counts()
+    return fate.reindex(["matched", "merged", "split", "missed"], fill_value=0)
+
+
+def false_ends(found: np.ndarray, truth: np.ndarray, beyond: int = 3) -> int:
+    """Ends of found objects where the fibril goes on for ``beyond`` slices, inside the image."""
+    inner, count = (slice(3, -3), slice(3, -3)), 0
+    for number, box in enumerate(ndimage.find_objects(found), 1):
+        if box is None:
+            continue
+        for z, step in ((box[0].start, -1), (box[0].stop - 1, 1)):
+            own = np.bincount(truth[z][found[z] == number]).argmax()
+            on = z + beyond * step
+            if own == 0 or not 0 <= on < len(truth):
+                continue
+            sides = [(truth[k] == own) for k in (z, on)]
+            whole = all(side.any() and side[inner].sum() == side.sum() for side in sides)
+            count += whole
+    return count
+
+
+def millimetres(truth: np.ndarray, slice_nm: float) -> float:
+    return sum(len(np.unique(plane)) - 1 for plane in truth) * slice_nm / 1e6
+
+
+def test_packed_fibrils_are_found_one_by_one(packed):
+    truth, slice_nm = packed
+    mask = (truth > 0).astype(np.uint8)
+    size = (slice_nm, 10, 10)
+    found, _, links = separated(mask, size, least=LEAST * np.prod(size) / 1e9)
+    fate = fates(found, truth)
+    assert fate["matched"] >= 0.98 * fate.sum()
+    assert fate["merged"] + fate["split"] <= 0.01 * fate.sum()
+    assert false_ends(found, truth) <= max(1, millimetres(truth, slice_nm))
+    assert set(links["kind"]) <= {"start", "end", "split", "merge", "gap"}
+
+
+def test_blank_and_shifted_slices_are_bridged(packed):
+    truth, slice_nm = packed
+    damaged = truth.copy()
+    damaged[12:14] = damaged[20] = 0
+    damaged[30] = np.roll(truth[30], (6, -9), (0, 1))
+    damaged[30, :6] = damaged[30, :, -9:] = 0
+    mask = (damaged > 0).astype(np.uint8)
+    size = (slice_nm, 10, 10)
+    least = LEAST * np.prod(size) / 1e9
+    found, _, links = separated(mask, size, least=least)
+    fate = fates(found, damaged)
+    assert fate["matched"] >= 0.97 * fate.sum()
+    assert false_ends(found, damaged, 4) <= max(2, 2 * millimetres(truth, slice_nm))
+    gaps = links[links["kind"] == "gap"].groupby("slice")["missing_slices"].agg(["count", "median"])
+    many = gaps[gaps["count"] > 0.5 * len(np.unique(truth[14]))]
+    assert many["median"].to_dict() == {14: 2, 21: 1}
+    assert not found[12:14].any()
+    _, _, links = separated(mask, size, least=least, max_gap=1)
+    ends = links[links["kind"] == "end"]["slice"].value_counts()
+    assert ends[11] > 0.5 * len(np.unique(truth[11]))
+
+
+@st.composite
+def scenes(draw):
+    """Rods, blobs and noise in one or two classes; slab cuts and a block size."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shape = tuple(draw(st.tuples(st.integers(1, 20), st.integers(3, 40), st.integers(3, 40))))
+    z, y, x = np.indices(shape)
+    if draw(st.booleans()):
+        mask = np.zeros(shape, bool)
+        for _ in range(rng.integers(1, 9)):
+            at, tilt = rng.uniform(0, shape[1:], 2), rng.normal(0, 1, 2)
+            far = np.hypot(y - at[0] - tilt[0] * z, x - at[1] - tilt[1] * z)
+            mask |= (far < rng.uniform(1, 6)) & (z >= rng.integers(-5, 4))
+        mask[rng.random(shape[0]) < 0.1] = False
+    else:
+        noise = ndimage.gaussian_filter(rng.standard_normal(shape), rng.uniform(0.4, 2.5))
+        mask = noise > np.quantile(noise, rng.uniform(0.3, 0.9))
+    classes = mask.astype(np.uint8)
+    if draw(st.booleans()):
+        classes[mask & (ndimage.gaussian_filter(rng.standard_normal(shape), 2) > 0)] = 2
+    cuts = sorted({int(c) for c in rng.integers(0, shape[0] + 1, draw(st.integers(0, 3)))})
+    return classes, [c for c in cuts if 0 < c < shape[0]], tuple(rng.integers(2, 30, 2).tolist())
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@given(scenes(), st.integers(1, 2), st.integers(0, 2))
+def test_slabs_blocks_and_threads_do_not_matter(scene, threads, max_gap):
+    classes, cuts, block = scene
+    whole, table, events = separated(classes, max_gap=max_gap)
+    ids, index, links = separated(classes, cuts=cuts, block=block, threads=threads, max_gap=max_gap)
+    np.testing.assert_array_equal(ids, whole)
+    pd.testing.assert_frame_equal(index, table)
+    pd.testing.assert_frame_equal(links, events)
+    values, first = np.unique(ids, return_index=True)
+    assert np.all(np.diff(first[values > 0]) > 0)
+    assert len(index) == (values > 0).sum()
+    for row, where in zip(index.itertuples(), ndimage.find_objects(ids), strict=True):
+        own = ids == row.object_id
+        assert row.voxels == own.sum()
+        box = (row.z0, row.z1, row.y0, row.y1, row.x0, row.x1)
+        assert box == tuple(v for s in where for v in (s.start, s.stop))
+        assert {f"class{c}" for c in np.unique(classes[own])} == {row._2}
+
+
+def rods(depth, *places, radius=6, shape=(48, 64)):
+    """Mask of discs: each place a function of z that gives y, x, or None."""
+    mask = np.zeros((depth, *shape), np.uint8)
+    y, x = np.indices(shape)
+    for z in range(depth):
+        for at in (place(z) for place in places):
+            if at is not None:
+                mask[z][np.hypot(y - at[0], x - at[1]) < radius] = 1
+    return mask
+
+
+def test_objects_that_fuse_for_a_while_stay_two():
+    def apart(z):
+        return max(9, 2 + abs(z - 12))
+
+    mask = rods(24, lambda z: (20, 30 - apart(z) / 2), lambda z: (20, 30 + apart(z) / 2))
+    ids, index, _ = separated(mask)
+    assert [ndimage.label(mask[z])[1] for z in (2, 12, 22)] == [2, 1, 2]
+    assert len(index) == 2
+    assert (index["z1"] - index["z0"]).tolist() == [24, 24]
+    assert abs(np.diff(index["voxels"])[0]) < 0.1 * index["voxels"].mean()
+    assert np.array_equal(ids > 0, mask > 0)
+
+
+def test_ends_merges_and_splits_are_told():
+    def joins(z):
+        return (20, 30 + max(0, 20 - 1.5 * z)) if z < 20 else None
+
+    mask = rods(30, lambda z: (20, 30), joins, lambda z: (40, 10) if 5 <= z < 12 else None)
+    _, index, links = separated(mask)
+    assert len(index) == 3
+    told = links.set_index("kind")
+    assert told.loc["start", ["object_id", "slice"]].tolist() == [3, 5]
+    assert told.loc["end", ["object_id", "slice"]].tolist() == [3, 11]
+    assert told.loc["end", ["z_nm", "y_nm", "x_nm"]].tolist() == [575, 405, 105]
+    assert sorted(told.loc["merge", ["object_id", "other_id"]]) == [1, 2]
+    assert 7 <= told.loc["merge", "slice"] <= 19
+    _, _, turned = separated(mask[::-1])
+    assert turned["kind"].tolist().count("split") == 1
+    split = turned[turned["kind"] == "split"].iloc[0]
+    assert split["other_id"] > 0
+    assert 18 <= split["slice"] <= 27
+
+
+def test_a_boundary_parts_what_touches():
+    mask, edge = np.zeros((8, 20, 40), np.uint8), np.zeros((8, 20, 40), np.uint8)
+    mask[:, 5:15, 5:35] = 1
+    edge[:, :, 19] = 255
+    assert len(separated(mask)[1]) == 1
+    ids, index, _ = separated(mask, boundary=edge)
+    assert index["voxels"].tolist() == [8 * 10 * 14, 8 * 10 * 15]
+    assert not ids[edge > 0].any()
+    with pytest.raises(InputError, match="expected that of"):
+        separated(mask, boundary=edge[:, :-1])
+
+
+def test_nothing_single_voxels_and_what_is_too_small():
+    _, index, links = separated(np.zeros((3, 9, 9), np.uint8))
+    assert len(index) == len(links) == 0
+    one = np.zeros((3, 9, 9), np.uint8)
+    one[1, 4, 4] = 1
+    assert len(separated(one)[1]) == 0
+    assert separated(one, min_area_nm2=100)[1]["voxels"].tolist() == [1]
+
+
+def test_motion_is_found_beyond_the_distance_of_neighbours():
+    rng = np.random.default_rng(0)
+    places = np.stack(np.meshgrid(*[np.arange(0, 300, 14.0)] * 2), -1).reshape(-1, 2)
+    places += rng.uniform(-3, 3, places.shape)
+    areas = np.pi * rng.uniform(4, 7, len(places)) ** 2
+    moved = places + np.stack([17 + places[:, 1] / 60, -6 + places[:, 0] / 60], axis=1)
+    seen = rng.random(len(places)) < 0.9
+    motion = local_motion(places, areas, moved[seen], areas[seen])
+    assert np.abs(motion - (moved - places)).max() < 1.5
+
+
+def test_a_killed_slab_goes_on_after_its_last_row(tmp_path, monkeypatch):
+    mask = rods(40, lambda z: (20, 20), lambda z: (20, 33))
+    source = str(tmp_path / "labels.zarr")
+    create_volume(source, mask.shape, np.uint8, (50, 10, 10), classes={"1": "class1"})[:] = mask
+    rows, real = [], slices.row_sections
+
+    def dying(apart, *rest):
+        rows.append(apart.z.start)
+        if len(rows) == 3:
+            raise KeyboardInterrupt
+        return real(apart, *rest)
+
+    def work():
+        folder, chosen = str(tmp_path / "slab"), slices.Settings()
+        slices.separate_slab(Classes(source), folder, slice(0, 40), chosen)
+        join_objects(Linked.of_all([folder], chosen), str(tmp_path / "objects.zarr"))
+        return open_volume(tmp_path / "objects.zarr")[:]
+
+    monkeypatch.setattr(slices, "row_sections", dying)
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    ids = work()
+    assert rows == [0, 16, 32, 32]
+    assert np.array_equal(ids, separated(mask)[0])
+    assert not list(Path(tmp_path).glob("*.partial"))
+
+
+@pytest.mark.parametrize("wrong", [{"max_gap": -1}, {"merge_ratio": 2}, {"h_maxima": 1}])
+def test_wrong_settings_are_told_in_one_line(wrong):
+    with pytest.raises(InputError, match="expected") as error:
+        slices.Settings.of(wrong)
+    assert "\n" not in str(error.value)

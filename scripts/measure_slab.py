@@ -30,7 +30,7 @@ def main(*, objects, index, part, slab, slabs, settings, threads, image=None):
     making.mkdir(parents=True)
     with Appended(making / "sections.parquet") as sections:
         sections(no_rows(SUMS))
-        sums, contacts = slab_sums(array, table, rows, sections, grey)
+        sums = slab_sums(array, table, rows, sections, grey)
     with (
         Appended(making / "centrelines.parquet") as points,
         Appended(making / "tangents.parquet") as tangents,
@@ -39,7 +39,6 @@ def main(*, objects, index, part, slab, slabs, settings, threads, image=None):
         lines, neighbours = measure_each(array, table, rows, k, points, tangents)
     for name, frame in {
         "sums": sums,
-        "contacts": contacts,
         "lines": lines,
         "neighbours": neighbours,
     }.items():

@@ -21,7 +21,6 @@ MOMENTS = ("z", "y", "x", "zz", "yy", "xx", "zy", "zx", "yx")
 GREY = ("grey", "grey2")
 SUMS = ("object_id", "voxels", *MOMENTS, "surface_nm2", "shell_nm3", *GREY)
 STRIP = 512  # lines read at a time
-CONTACTS = ("object_a", "object_b", "contact_nm2")
 
 
 def padded_blocks(
@@ -60,17 +59,15 @@ def padded_blocks(
 
 def slab_sums(
     array, index: pd.DataFrame, rows: list[slice], sections=None, image=None
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Sums (columns SUMS) and contacts (columns CONTACTS) of the voxels in ``rows``.
+) -> pd.DataFrame:
+    """Sums (columns SUMS) of the voxels in ``rows``.
 
     ``array`` is (z, y, x) uint32, ``index`` has its objects sorted by object_id. Moments are sums
-    of voxel indices from the corner of the object's box, exact in float64. Contacts are the faces
-    between voxels of two objects, smaller id first. ``sections``, if given, is called with the
-    ``section_sums`` of each slice. ``image``, if given, holds the grey values, of the same shape;
-    without it their sums are 0.
+    of voxel indices from the corner of the object's box, exact in float64. ``sections``, if given,
+    is called with the ``section_sums`` of each slice. ``image``, if given, holds the grey values,
+    of the same shape; without it their sums are 0.
     """
     total = np.zeros((len(index), len(SUMS) - 1))
-    contacts: list[pd.DataFrame] = []
     if rows and len(index):
         spacing = voxel_size(array)
         halo, pad = surface.REACH, surface.widest(spacing) + 1
@@ -83,11 +80,10 @@ def slab_sums(
                 total[:, : len(MOMENTS) + 1] += moments
                 if sections is not None:
                     sections(section_sums(at, moments, index))
-                contacts.append(add_surface(block, k, index, radius, spacing, total))
+                add_surface(block, k, index, radius, spacing, total)
                 if grey is not None:
                     plane = block[k, pad:-pad, pad:-pad]
                     total[:, -len(GREY) :] += grey_sums(plane, grey[k - halo], index)
-            contacts = [add_contacts(contacts)]
             give_back()
             log.info(
                 "sums: slice %d of %d to %d",
@@ -98,21 +94,7 @@ def slab_sums(
     found = total[:, 0] > 0
     sums = pd.DataFrame(total[found], columns=list(SUMS[1:]))
     sums.insert(0, "object_id", index.object_id.to_numpy()[found])
-    return sums, add_contacts(contacts)
-
-
-def add_contacts(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """One row per pair of objects, areas added."""
-    parts = [part for part in parts if len(part)]
-    if not parts:
-        return pd.DataFrame(
-            {
-                "object_a": np.zeros(0, np.int64),
-                "object_b": np.zeros(0, np.int64),
-                "contact_nm2": np.zeros(0),
-            }
-        )
-    return pd.concat(parts).groupby(["object_a", "object_b"], as_index=False).sum()
+    return sums
 
 
 def positions(ids: np.ndarray, index: pd.DataFrame) -> np.ndarray:
@@ -163,8 +145,8 @@ def grey_sums(plane: np.ndarray, grey: np.ndarray, index: pd.DataFrame) -> np.nd
     return out
 
 
-def add_surface(block, k, index, radius, spacing, total) -> pd.DataFrame:
-    """Contacts of slice ``k`` of a padded block; its surface and shell are added to ``total``."""
+def add_surface(block, k, index, radius, spacing, total) -> None:
+    """Add surface and shell of slice ``k`` of a padded block to ``total``."""
     plane, inner = block[k], (slice(1, -1), slice(1, -1))
     middle = plane[inner]
     edge = middle != block[k - 1][inner]
@@ -186,21 +168,6 @@ def add_surface(block, k, index, radius, spacing, total) -> pd.DataFrame:
     found = surface.voxel_areas(flat, steps, at, radius[rows], spacing)
     for column, values in zip(("surface_nm2", "shell_nm3"), found, strict=True):
         total[:, SUMS.index(column) - 1] += np.bincount(rows, values, len(index))
-    pairs = []
-    for step, face in zip(steps, np.prod(spacing) / np.asarray(spacing), strict=True):
-        other = flat[at + step]
-        touch = (other != ids) & (other != 0)
-        a, b = ids[touch].astype(np.int64), other[touch].astype(np.int64)
-        pairs.append(
-            pd.DataFrame(
-                {
-                    "object_a": np.minimum(a, b),
-                    "object_b": np.maximum(a, b),
-                    "contact_nm2": np.full(len(a), face),
-                }
-            )
-        )
-    return add_contacts(pairs)
 
 
 def join_sums(parts: list[pd.DataFrame], index: pd.DataFrame) -> pd.DataFrame:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import measure_objects
+import measure_pairs
 import measure_slab
 import separate_objects
 import separate_slab
@@ -12,11 +13,14 @@ from blockface.tables import read_table
 from blockface.volume import open_volume
 from memory.scene import Scene
 
-TABLES = ("objects", "contacts", "neighbours", "summary")
+TABLES = (
+    "objects", "contacts", "neighbours", "summary", "diameters", "radial", "cross_sections",
+    "centrelines",
+)  # fmt: skip
 
 
 def chain(folder, probability, slabs, method):
-    """Ids of all voxels and the four tables, made in ``slabs`` jobs per step."""
+    """Ids of all voxels and the tables, made in ``slabs`` jobs per step."""
     folder.mkdir()
     at = {"objects": str(folder / "objects.zarr"), "index": str(folder / "index.csv")}
     links = str(folder / "links.csv")
@@ -33,12 +37,13 @@ def chain(folder, probability, slabs, method):
     separate_objects.main(slabs=locals_, **at, links=links, min_volume_um3=1e-4, threads=1)
     at["index"] = str(folder / "index.parquet")
     parts = [str(folder / f"part{s}") for s in range(slabs)]
-    for slab, part in enumerate(parts):
-        measure_slab.main(
-            **at, part=part, slab=slab, slabs=slabs, settings={"neighbours": 3}, threads=1
-        )
+    pairs = [str(folder / f"pairs{s}") for s in range(slabs)]
+    for slab, (part, pair) in enumerate(zip(parts, pairs, strict=True)):
+        given = {"slab": slab, "slabs": slabs, "settings": {"neighbours": 3}, "threads": 1}
+        measure_slab.main(**at, part=part, **given)
+        measure_pairs.main(**at, part=pair, **given)
     paths = {f"{name}_table": str(folder / f"{name}.csv") for name in TABLES}
-    measure_objects.main(parts=parts, **at, **paths, threads=1)
+    measure_objects.main(parts=parts, pairs=pairs, **at, **paths, threads=1)
     tables = {name: read_table(folder / f"{name}.parquet") for name in TABLES}
     return open_volume(at["objects"])[:], tables
 

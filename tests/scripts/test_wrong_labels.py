@@ -133,16 +133,17 @@ def measured(folder, values, *, classes=None, as_labels=False):
         settings = {"method": "components", "threshold": 0.5, "merge_ratio": 0.75}
         separate_slab.main(labels=at["labels.zarr"], local=at["slab"], settings=settings, **slab)
         separate_objects.main(labels=at["labels.zarr"], slabs=[at["slab"]], index=index,
-                              objects=at["objects.zarr"], threads=1)  # fmt: skip
+                              objects=at["objects.zarr"], links=str(folder / "links.csv"),
+                              threads=1)  # fmt: skip
     else:
         import_objects.main(objects_in=source, objects=at["objects.zarr"], index=index, **common)
     given = {"objects": at["objects.zarr"], "index": index}
     for script, part in ((measure_slab, at["part"]), (measure_pairs, at["pairs"])):
         script.main(**given, part=part, settings={"neighbours": 3}, **slab)
-    names = ("objects", "contacts", "neighbours", "summary", "diameters", "radial")
+    names = ("objects", "contacts", "neighbours", "summary", "diameters", "radial",
+             "cross_sections", "centrelines")  # fmt: skip
     measure_objects.main(
         **given, parts=at["part"], pairs=at["pairs"], threads=1,
-        centrelines=str(folder / "lines.parquet"),
         **{f"{n}_table": str(folder / f"{n}.csv") for n in names},
     )  # fmt: skip
     return {n: read_table(folder / f"{n}.csv") for n in names}

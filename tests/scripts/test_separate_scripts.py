@@ -16,11 +16,11 @@ SIZE = (50, 10, 10)
 COLUMNS = ["object_id", "class", "voxels", "z0", "z1", "y0", "y1", "x0", "x1"]
 
 
-def separate(tmp_path, slabs, **given):
+def separate(tmp_path, slabs, method="watershed", **given):
     folders = [str(tmp_path / f"slab_{k}") for k in range(slabs)]
     for k, folder in enumerate(folders):
         separate_slab.main(
-            local=folder, settings={"method": "watershed"}, slab=k, slabs=slabs, threads=1, **given
+            local=folder, settings={"method": method}, slab=k, slabs=slabs, threads=1, **given
         )
     out = {"objects": str(tmp_path / "objects.zarr"), "index": str(tmp_path / "index.csv")}
     out["links"] = str(tmp_path / "links.csv")
@@ -44,6 +44,26 @@ def test_probability_becomes_objects(tmp_path, slabs):
     assert objects.attrs["voxel_size_nm"] == list(SIZE)
     assert np.array_equal(objects[:] > 0, probability.max(axis=0) > 127)
     assert read_table(tmp_path / "index.parquet").equals(index)
+
+
+@pytest.mark.parametrize("slabs", [1, 3])
+def test_each_class_comes_apart_its_own_way(tmp_path, slabs):
+    classes = np.zeros((40, 24, 40), np.uint8)
+    classes[:, 2:9, 2:9] = classes[:, 2:9, 10:17] = 1
+    classes[:, 5, 9] = 1  # fibrils that touch: two
+    classes[3:30, 12:20, 4:12] = classes[3:30, 12:20, 13:21] = 2
+    classes[3:30, 16, 12] = 2  # cells that touch: one
+    path = str(tmp_path / "labels.zarr")
+    names = {"1": "fibril", "2": "cell"}
+    create_volume(path, classes.shape, np.uint8, SIZE, classes=names)[:] = classes
+    how = {"fibril": "slices", "cell": "components"}
+    objects, index = separate(tmp_path, slabs, how, labels=path)
+    assert list(index["class"]) == ["fibril", "fibril", "cell"]
+    assert list(index["voxels"])[2] == (classes == 2).sum()
+    assert np.array_equal(objects[:] > 0, classes > 0)
+    assert len(read_table(tmp_path / "links.csv")) == 0
+    with pytest.raises(InputError, match="class 'cell' has no method"):
+        separate(tmp_path, slabs, {"fibril": "slices"}, labels=path)
 
 
 def test_labels_become_objects_of_their_classes(tmp_path):

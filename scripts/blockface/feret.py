@@ -41,9 +41,8 @@ def feret(at: np.ndarray, step: np.ndarray) -> tuple[float, float]:
         best = np.argmin(widths(edge, tried, step))
         if cone is not None:
             shortest = around(shortest[best], cone)
-    return max(width(offset, most, step), width(offset, tried[best], step), step.max()), width(
-        offset, tried[best], step
-    )
+    least = width(offset, tried[best], step)
+    return max(width(offset, most, step), least, float(step.max())), least
 
 
 def outermost(at: np.ndarray) -> np.ndarray:
@@ -72,14 +71,14 @@ def widths(at: np.ndarray, directions: np.ndarray, step: np.ndarray) -> np.ndarr
 
 
 def width(at: np.ndarray, direction: np.ndarray, step: np.ndarray) -> float:
-    """Distance of the two planes across ``direction`` between which the object lies."""
+    """Distance of the two planes across ``direction`` that hold the object; at least a voxel."""
     along = at @ direction
     voxel = float(np.sqrt(((direction * step) ** 2).sum()))
-    return float(np.ptp(along)) + beyond(along, voxel) + beyond(-along, voxel)
+    return max(float(np.ptp(along)) + beyond(along, voxel) + beyond(-along, voxel), voxel)
 
 
 def beyond(along: np.ndarray, voxel: float) -> float:
     """Half the widest gap between the layers of points in the last ``voxel`` nm."""
     last = np.sort(along[along > along.max() - 1.01 * voxel])
     gap = float(np.diff(last).max()) if len(last) > 1 else 0.0
-    return (gap if gap > 1e-6 * voxel else voxel) / 2
+    return (gap or voxel) / 2

@@ -160,7 +160,9 @@ def point_rows(object_id, line: Centreline, corner) -> np.ndarray:
 def tangent_rows(object_id, line: Centreline, first: int, last: int, thick: float) -> np.ndarray:
     """Values of TANGENTS of one object in slices ``first`` up to ``last``, (n, 5)."""
     n = last - first
-    found = slice_tangents(line.curve, line.ends, (np.arange(n) + 0.5) * thick, thick)
+    reach = 1.5 * line.length / len(line.profile.middle)
+    z = (np.arange(n) + 0.5) * thick
+    found = slice_tangents(line.curve, line.ends, reach, z, thick)
     return np.column_stack([np.full(n, object_id), np.arange(first, last), found])
 
 

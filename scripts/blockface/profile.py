@@ -101,14 +101,22 @@ def minor_axes(number, weight, offset, tangent, nodes: Nodes) -> np.ndarray:
     return found
 
 
-def slice_tangents(curve: Curve, ends, z: np.ndarray, thick: float) -> np.ndarray:
+def slice_tangents(curve: Curve, ends, reach: float, z: np.ndarray, thick: float) -> np.ndarray:
     """Directions (n, 3), z upward, of the line in slices with middles ``z`` and ``thick`` nm.
 
-    Where it passes a slice more than once, their mean; where it does not, that of the nearest slice
-    that it passes.
+    Each is that of the chord from ``reach`` nm before to as far behind, less towards the ends.
+    Where the line passes a slice more than once, their mean; where it does not, that of the nearest
+    slice that it passes.
     """
     inside = (curve.s >= ends[0]) & (curve.s <= ends[1])
-    at, tangent = curve.at[inside], curve.tangent[inside]
+    at, s = curve.at[inside], curve.s[inside]
+    if curve.closed:
+        tangent = curve.point((s + reach) % curve.length) - curve.point((s - reach) % curve.length)
+    else:
+        near = np.minimum(np.minimum(s - ends[0], ends[1] - s), reach)
+        near = np.maximum(near, reach / 10)
+        tangent = curve.point(s + near) - curve.point(s - near)
+    tangent /= np.sqrt((tangent**2).sum(axis=1, keepdims=True))
     number = np.floor((at[:, 0] - z[0]) / thick + 0.5).astype(int)
     held = (number >= 0) & (number < len(z))
     if not held.any():

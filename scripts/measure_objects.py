@@ -4,9 +4,10 @@ from pathlib import Path
 
 from blockface import object_tables
 from blockface.contacts import contact_table
-from blockface.line_tables import join_lines, line_parts
+from blockface.cross_sections import centrelines, cross_sections
+from blockface.line_tables import line_parts
 from blockface.summary import stack_tables
-from blockface.tables import read_table, write_table
+from blockface.tables import read_table, write_long_table, write_table
 from blockface.volume import open_volume, voxel_size
 
 INDEX = ("object_id", "class", "voxels", "z0", "z1", "y0", "y1", "x0", "x1")
@@ -24,8 +25,10 @@ def main(
     summary_table,
     diameters_table,
     radial_table,
-    centrelines,
+    cross_sections_table,
+    centrelines_table,
     threads,
+    intensity=False,
 ):
     """Write the tables from what ``measure_slab`` (``parts``) and ``measure_pairs`` made."""
     array = open_volume(objects)
@@ -38,12 +41,14 @@ def main(
     tables = read(parts, "sums", "lines") | read(pairs, "contacts", "layers", "neighbours")
     known = read_table(index, INDEX).sort_values("object_id", ignore_index=True)
     contacts = contact_table(tables["contacts"], known, where[1])
-    rows = object_tables.object_table(tables, known, contacts, *where)
+    rows = object_tables.object_table(tables, known, contacts, *where, intensity)
     folders = [parts] if isinstance(parts, str) else parts
-    join_lines([Path(folder) / "centrelines.parquet" for folder in folders], centrelines)
+    write_long_table(cross_sections(folders, array.shape[0], where[1]), cross_sections_table)
+    write_long_table(centrelines(folders, known.object_id), centrelines_table)
+    lines = Path(centrelines_table).with_suffix(".parquet")
     classes = list(array.attrs["classes"].values())
     found = stack_tables(
-        rows, known, tables["layers"], lambda: line_parts([centrelines]), classes, *where
+        rows, known, tables["layers"], lambda: line_parts([lines]), classes, *where
     )
     write_table(contacts, contacts_table)
     write_table(object_tables.neighbour_table(tables["neighbours"], rows), neighbours_table)

@@ -4,34 +4,40 @@ import os
 import shutil
 from pathlib import Path
 
+from blockface.cross_sections import SUMS, no_rows
+from blockface.errors import InputError
 from blockface.measure import slab_sums
 from blockface.object_rows import measure_each
-from blockface.tables import read_table
+from blockface.tables import Appended, read_table
 from blockface.volume import open_volume, slab_rows
 
 INDEX = ("object_id", "class", "voxels", "z0", "z1", "y0", "y1", "x0", "x1")
 
 
-def main(*, objects, index, part, slab, slabs, settings, threads):
+def main(*, objects, index, part, slab, slabs, threads, image=None):
     """Write the tables of slab number ``slab`` of ``slabs`` into the directory ``part``."""
     array = open_volume(objects)
+    grey = open_volume(image) if image else None
+    if grey is not None and grey.shape != array.shape:
+        raise InputError(
+            f"{image}: found a stack of {grey.shape}, expected {array.shape} as {objects} has; "
+            "remove the objects and run again to have them made anew from this stack"
+        )
     table = read_table(index, INDEX).sort_values("object_id", ignore_index=True)
     rows = slab_rows(array.shape, int(slab), int(slabs))
-    sums, contacts = slab_sums(array, table, rows)
-    lines, centrelines, neighbours = measure_each(
-        array, table, rows, int(settings.get("neighbours", 3))
-    )
     making = Path(f"{part}.partial")
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
-    for name, frame in {
-        "sums": sums,
-        "contacts": contacts,
-        "lines": lines,
-        "centrelines": centrelines,
-        "neighbours": neighbours,
-    }.items():
-        frame.to_parquet(making / f"{name}.parquet", index=False)
+    with Appended(making / "sections.parquet") as sections:
+        sections(no_rows(SUMS))
+        sums = slab_sums(array, table, rows, sections, grey)
+    with (
+        Appended(making / "centrelines.parquet") as points,
+        Appended(making / "tangents.parquet") as tangents,
+    ):
+        lines = measure_each(array, table, rows, points, tangents)
+    sums.to_parquet(making / "sums.parquet", index=False)
+    lines.to_parquet(making / "lines.parquet", index=False)
     shutil.rmtree(part, ignore_errors=True)
     os.replace(making, part)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from blockface import surface
+from blockface.cross_sections import section_sums
 from blockface.errors import InputError
 from blockface.heap import give_back
 from blockface.volume import voxel_size
@@ -17,9 +18,9 @@ from blockface.volume import voxel_size
 log = logging.getLogger(__name__)
 
 MOMENTS = ("z", "y", "x", "zz", "yy", "xx", "zy", "zx", "yx")
-SUMS = ("object_id", "voxels", *MOMENTS, "surface_nm2")
+GREY = ("grey", "grey2")
+SUMS = ("object_id", "voxels", *MOMENTS, "surface_nm2", "shell_nm3", *GREY)
 STRIP = 512  # lines read at a time
-CONTACTS = ("object_a", "object_b", "contact_nm2")
 
 
 def padded_blocks(
@@ -56,24 +57,33 @@ def padded_blocks(
         block[: 2 * halo] = block[n : n + 2 * halo].copy()
 
 
-def slab_sums(array, index: pd.DataFrame, rows: list[slice]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Sums (columns SUMS) and contacts (columns CONTACTS) of the voxels in ``rows``.
+def slab_sums(
+    array, index: pd.DataFrame, rows: list[slice], sections=None, image=None
+) -> pd.DataFrame:
+    """Sums (columns SUMS) over the voxels in ``rows``.
 
     ``array`` is (z, y, x) uint32, ``index`` has its objects sorted by object_id. Moments are sums
-    of voxel indices from the corner of the object's box, exact in float64. Contacts are the faces
-    between voxels of two objects, smaller id first.
+    of voxel indices from the corner of the object's box, exact in float64. ``sections``, if given,
+    is called with the ``section_sums`` of each slice. ``image``, if given, holds the grey values,
+    of the same shape; without it their sums are 0.
     """
     total = np.zeros((len(index), len(SUMS) - 1))
-    contacts: list[pd.DataFrame] = []
     if rows and len(index):
         spacing = voxel_size(array)
         halo, pad = surface.REACH, surface.widest(spacing) + 1
         radius = surface.radii(index.voxels.to_numpy(), (index.z1 - index.z0).to_numpy(), spacing)
         for z, block in padded_blocks(array, rows, halo, pad):
+            grey = None if image is None else image[z : z + len(block) - 2 * halo]
             for k in range(halo, len(block) - halo):
-                total[:, :-1] += run_sums(block[k], z + k - halo, pad, index)
-                contacts.append(add_surface(block, k, index, radius, spacing, total[:, -1]))
-            contacts = [add_contacts(contacts)]
+                at = z + k - halo
+                moments = run_sums(block[k], at, pad, index)
+                total[:, : len(MOMENTS) + 1] += moments
+                if sections is not None:
+                    sections(section_sums(at, moments, index))
+                add_surface(block, k, index, radius, spacing, total)
+                if grey is not None:
+                    plane = block[k, pad:-pad, pad:-pad]
+                    total[:, -len(GREY) :] += grey_sums(plane, grey[k - halo], index)
             give_back()
             log.info(
                 "sums: slice %d of %d to %d",
@@ -84,21 +94,7 @@ def slab_sums(array, index: pd.DataFrame, rows: list[slice]) -> tuple[pd.DataFra
     found = total[:, 0] > 0
     sums = pd.DataFrame(total[found], columns=list(SUMS[1:]))
     sums.insert(0, "object_id", index.object_id.to_numpy()[found])
-    return sums, add_contacts(contacts)
-
-
-def add_contacts(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """One row per pair of objects, areas added."""
-    parts = [part for part in parts if len(part)]
-    if not parts:
-        return pd.DataFrame(
-            {
-                "object_a": np.zeros(0, np.int64),
-                "object_b": np.zeros(0, np.int64),
-                "contact_nm2": np.zeros(0),
-            }
-        )
-    return pd.concat(parts).groupby(["object_a", "object_b"], as_index=False).sum()
+    return sums
 
 
 def positions(ids: np.ndarray, index: pd.DataFrame) -> np.ndarray:
@@ -119,7 +115,7 @@ def run_sums(plane: np.ndarray, z: int, pad: int, index: pd.DataFrame) -> np.nda
     edge = np.flatnonzero(plane.ravel()[1:] != plane.ravel()[:-1]) + 1
     ids = plane.ravel()[edge]
     starts = np.flatnonzero(ids)
-    out = np.zeros((len(index), len(SUMS) - 2))
+    out = np.zeros((len(index), len(MOMENTS) + 1))
     if not len(starts):
         return out
     at = positions(ids[starts], index)
@@ -137,8 +133,20 @@ def run_sums(plane: np.ndarray, z: int, pad: int, index: pd.DataFrame) -> np.nda
     return out
 
 
-def add_surface(block, k, index, radius, spacing, surface_nm2) -> pd.DataFrame:
-    """Contacts of slice ``k`` of a padded block; its surface is added to ``surface_nm2``."""
+def grey_sums(plane: np.ndarray, grey: np.ndarray, index: pd.DataFrame) -> np.ndarray:
+    """Sums (objects, 2) of grey values and of their squares in one slice."""
+    held = plane != 0
+    ids, found = np.unique(plane[held], return_inverse=True)
+    values = grey[held].astype(float)
+    out = np.zeros((len(index), len(GREY)))
+    at = positions(ids, index)
+    for column, weight in enumerate((values, values**2)):
+        out[at, column] = np.bincount(found, weight, len(ids))
+    return out
+
+
+def add_surface(block, k, index, radius, spacing, total) -> None:
+    """Add surface and shell of slice ``k`` of a padded block to ``total``."""
     plane, inner = block[k], (slice(1, -1), slice(1, -1))
     middle = plane[inner]
     edge = middle != block[k - 1][inner]
@@ -157,23 +165,9 @@ def add_surface(block, k, index, radius, spacing, surface_nm2) -> pd.DataFrame:
     at = k * steps[0] + (y + 1) * steps[1] + x + 1
     ids = flat[at]
     rows = positions(ids, index)
-    areas = surface.voxel_areas(flat, steps, at, radius[rows], spacing)
-    surface_nm2 += np.bincount(rows, areas, len(index))
-    pairs = []
-    for step, face in zip(steps, np.prod(spacing) / np.asarray(spacing), strict=True):
-        other = flat[at + step]
-        touch = (other != ids) & (other != 0)
-        a, b = ids[touch].astype(np.int64), other[touch].astype(np.int64)
-        pairs.append(
-            pd.DataFrame(
-                {
-                    "object_a": np.minimum(a, b),
-                    "object_b": np.maximum(a, b),
-                    "contact_nm2": np.full(len(a), face),
-                }
-            )
-        )
-    return add_contacts(pairs)
+    found = surface.voxel_areas(flat, steps, at, radius[rows], spacing)
+    for column, values in zip(("surface_nm2", "shell_nm3"), found, strict=True):
+        total[:, SUMS.index(column) - 1] += np.bincount(rows, values, len(index))
 
 
 def join_sums(parts: list[pd.DataFrame], index: pd.DataFrame) -> pd.DataFrame:
@@ -191,7 +185,7 @@ def join_sums(parts: list[pd.DataFrame], index: pd.DataFrame) -> pd.DataFrame:
 
 
 def shapes(sums: pd.DataFrame, index: pd.DataFrame, shape, spacing) -> pd.DataFrame:
-    """Volume, surface, form, centroid, axes and direction of every object, in the order of index.
+    """Volume, surface, form, place, axes and grey values of every object, in the order of index.
 
     ``sums`` as from ``join_sums``, ``shape`` and ``spacing`` (nm) of the volume in z, y, x.
     """
@@ -217,6 +211,15 @@ def shapes(sums: pd.DataFrame, index: pd.DataFrame, shape, spacing) -> pd.DataFr
     table |= {f"direction_{a}": direction[:, i] for i, a in enumerate("zyx")}
     table |= {"touches_border": border}
     table |= {f"axis_{i + 1}_nm": axes[:, i] for i in range(3)}
+    for i, a in enumerate("zyx"):
+        table |= {
+            f"box_{a}_min_nm": corner[:, i] * step[i],
+            f"box_{a}_max_nm": box_end[:, i] * step[i],
+        }
+    grey = sums.grey.to_numpy() / n[:, 0]
+    spread = np.maximum(sums.grey2.to_numpy() / n[:, 0] - grey**2, 0)
+    table |= {"intensity_mean_grey": grey, "intensity_sd_grey": np.sqrt(spread)}
+    table |= {"volume_sensitivity_percent": 100 * sums.shell_nm3.to_numpy() / volume}
     return pd.DataFrame(table)
 
 
@@ -237,8 +240,11 @@ def principal_axes(sums: pd.DataFrame, mean: np.ndarray, step: np.ndarray):
 
 
 def upward(vectors: np.ndarray) -> np.ndarray:
-    """The vectors (n, 3), each turned so that its first component of note is positive."""
+    """The vectors (n, 3), each turned so that its first component of note is positive.
+
+    Components that are only rounding are 0.
+    """
     size = np.abs(vectors).max(axis=1, keepdims=True) if len(vectors) else vectors
     note = np.where(np.abs(vectors) > 1e-9 * size, np.sign(vectors), 0)
     sign = np.where(note[:, 0] != 0, note[:, 0], np.where(note[:, 1] != 0, note[:, 1], note[:, 2]))
-    return vectors * np.where(sign == 0, 1, sign)[:, None]
+    return np.where(note != 0, vectors * np.where(sign == 0, 1, sign)[:, None], 0.0)

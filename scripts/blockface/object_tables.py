@@ -11,21 +11,28 @@ COLUMNS = (
     "displacement_z_nm", "displacement_y_nm", "displacement_x_nm", "tortuosity",
     "diameter_mean_nm", "diameter_min_nm", "diameter_max_nm", "direction_z", "direction_y",
     "direction_x", "nearest_id", "nearest_distance_nm", "n_contacts", "touches_border",
-    "axis_1_nm", "axis_2_nm", "axis_3_nm",
+    "axis_1_nm", "axis_2_nm", "axis_3_nm", "feret_nm", "feret_min_nm", "cross_section_area_um2",
+    "diameter_sd_nm", "diameter_minor_mean_nm", "diameter_minor_min_nm", "diameter_minor_max_nm",
+    "curvature_mean_per_um", "curvature_max_per_um", "crimp_period_nm", "crimp_amplitude_nm",
+    "helix_pitch_nm", "helix_radius_nm", "handedness", "branch_points", "loops", "ends_inside",
+    "box_z_min_nm", "box_z_max_nm", "box_y_min_nm", "box_y_max_nm", "box_x_min_nm", "box_x_max_nm",
+    "volume_sensitivity_percent", "length_sensitivity_percent", "diameter_sensitivity_percent",
 )  # fmt: skip
 NEIGHBOURS = (
     "object_id", "class", "neighbour_id", "neighbour_class", "rank", "class_rank",
     "surface_distance_nm", "centre_distance_nm",
 )  # fmt: skip
+INTENSITY = ("intensity_mean_grey", "intensity_sd_grey")
 
 
 def object_table(
-    parts: dict[str, list[pd.DataFrame]], index: pd.DataFrame, contacts, shape, spacing
+    parts: dict[str, list[pd.DataFrame]], index: pd.DataFrame, contacts, shape, spacing, intensity
 ) -> pd.DataFrame:
     """COLUMNS, one row per object of ``index`` (sorted by object_id).
 
     ``parts`` holds the slabs' tables: "sums", "lines" and "neighbours". An object without a
-    neighbour has nearest_id 0 and an empty nearest_distance_nm.
+    neighbour has nearest_id 0 and an empty nearest_distance_nm. With ``intensity``, when there was
+    a stack, the columns INTENSITY follow.
     """
     table = shapes(join_sums(parts["sums"], index), index, shape, spacing)
     table = table.merge(stacked(parts["lines"]), on="object_id", how="left", validate="1:1")
@@ -35,7 +42,7 @@ def object_table(
     table["nearest_distance_nm"] = table.object_id.map(near.surface_distance_nm).astype(float)
     both = pd.concat([contacts.object_a, contacts.object_b])
     table["n_contacts"] = table.object_id.map(both.value_counts()).fillna(0).astype(np.int64)
-    return table[list(COLUMNS)]
+    return table[[*COLUMNS, *(INTENSITY if intensity else ())]]
 
 
 def neighbour_table(parts: list[pd.DataFrame], objects: pd.DataFrame) -> pd.DataFrame:

@@ -60,8 +60,11 @@ def voxel_areas(
     at: np.ndarray,
     radius: np.ndarray,
     spacing: tuple[float, float, float],
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
     """Surface area, nm², that each of the voxels ``at`` adds to its object's surface.
+
+    And the volume, nm³, that the object gains there if its surface moves outward by half a voxel:
+    half of the voxel's size along the normal.
 
     ``flat`` is the padded label block as one line, ``steps`` its strides in voxels along z, y, x,
     ``at`` positions in it and ``radius`` the window of each (see ``radii``). Where the object is a
@@ -72,6 +75,7 @@ def voxel_areas(
     ahead = np.stack([flat[at + step] != labels for step in steps]).astype(np.int8)
     behind = np.stack([flat[at - step] != labels for step in steps]).astype(np.int8)
     area = faces @ (ahead + behind)
+    shell = np.prod(spacing) / 2 * (ahead + behind).sum(axis=0)
     bulk = ~(ahead & behind).any(axis=0)
     signed = (ahead - behind) * faces[:, None]
     for size in np.unique(radius[bulk]):
@@ -84,5 +88,8 @@ def voxel_areas(
             outward = -(weights @ same.astype(np.float32)).astype(float)
             norm = np.linalg.norm(outward, axis=0)
             flux = (signed[:, part] * outward).sum(axis=0)
-            area[part] = np.where(norm > 0, flux / np.where(norm > 0, norm, 1), area[part])
-    return area
+            some, safe = norm > 0, np.where(norm > 0, norm, 1)
+            area[part] = np.where(some, flux / safe, area[part])
+            half = np.sqrt(np.square(spacing) @ outward**2) / safe / 2
+            shell[part] = np.where(some, area[part] * half, shell[part])
+    return area, shell

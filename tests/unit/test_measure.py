@@ -1,11 +1,11 @@
-"""Sums, surface, contacts and axes of objects of known size, and what must not change them."""
+"""Sums, surface and axes of objects of known size, and what must not change them."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from blockface.errors import InputError
-from blockface.measure import add_contacts, join_sums, shapes, slab_sums
+from blockface.measure import join_sums, shapes, slab_sums
 from blockface.volume import slab_rows
 from object_shapes import ellipsoid, index_of, mask_of, rod, rod_extent, scattered, store
 
@@ -16,8 +16,7 @@ def measured(path, labels, spacing, slabs=1):
     index = index_of(labels)
     array = store(path, labels.astype(np.uint32), spacing)
     parts = [slab_sums(array, index, slab_rows(labels.shape, s, slabs)) for s in range(slabs)]
-    table = shapes(join_sums([p[0] for p in parts], index), index, labels.shape, spacing)
-    return table, add_contacts([p[1] for p in parts])
+    return shapes(join_sums(parts, index), index, labels.shape, spacing)
 
 
 def spheroid_area(long, short):
@@ -38,7 +37,7 @@ def test_surface_and_axes_of_round_bodies(tmp_path, spacing):
         ]
     ):
         mask = mask_of(ellipsoid(*axes), 2 * np.array(axes), spacing)
-        row = measured(tmp_path / f"{number}.zarr", mask, spacing)[0].iloc[0]
+        row = measured(tmp_path / f"{number}.zarr", mask, spacing).iloc[0]
         assert row.volume_um3 == pytest.approx(mask.sum() * np.prod(spacing) / 1e9)
         assert row.surface_area_um2 == pytest.approx(area / 1e6, rel=0.03)
         sizes = sorted(2.0 * np.array(axes), reverse=True)
@@ -53,7 +52,7 @@ def test_surface_and_direction_of_rods(tmp_path, axis, spacing):
     radius = {10.0: 150, 50.0: 300, 200.0: 900}[spacing[0]]
     length = 20 * radius
     mask = mask_of(rod(axis, length, radius), rod_extent(axis, length, radius), spacing)
-    row = measured(tmp_path / "o.zarr", mask, spacing)[0].iloc[0]
+    row = measured(tmp_path / "o.zarr", mask, spacing).iloc[0]
     area = 2 * np.pi * radius * (length + radius)
     assert row.surface_area_um2 == pytest.approx(area / 1e6, rel=0.03)
     along = row[["direction_z", "direction_y", "direction_x"]].to_numpy(float)
@@ -62,22 +61,12 @@ def test_surface_and_direction_of_rods(tmp_path, axis, spacing):
     assert row.direction_z > -1e-9
 
 
-def test_cube_in_a_cube_has_six_contact_faces(tmp_path):
-    spacing = (50.0, 10.0, 13.0)
-    labels = np.zeros((12, 12, 12), np.uint32)
-    labels[1:-1, 1:-1, 1:-1] = 70_000
-    labels[4:8, 4:8, 4:8] = 3
-    contacts = measured(tmp_path / "o.zarr", labels, spacing)[1]
-    faces = 2 * 16 * (10 * 13 + 50 * 13 + 50 * 10)
-    assert contacts.to_numpy().tolist() == [[3, 70_000, faces]]
-
-
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_one_and_two_voxels_are_boxes(tmp_path, spacing):
     labels = np.zeros((4, 6, 6), np.uint32)
     labels[1, 1, 1] = 1
     labels[2, 3, 3:5] = 2
-    table = measured(tmp_path / "o.zarr", labels, spacing)[0]
+    table = measured(tmp_path / "o.zarr", labels, spacing)
     a, b, c = spacing
     box = [2 * (a * b + b * c + a * c), 2 * (a * b + 2 * b * c + 2 * a * c)]
     assert table.surface_area_um2.tolist() == pytest.approx(np.array(box) / 1e6)
@@ -88,10 +77,9 @@ def test_one_and_two_voxels_are_boxes(tmp_path, spacing):
 @pytest.mark.parametrize("slabs", [2, 3, 5])
 def test_slabs_add_up_to_the_whole(tmp_path, slabs):
     labels = scattered(2, (70, 50, 60), 40)
-    whole, touching = measured(tmp_path / "a.zarr", labels, (50.0, 10.0, 10.0))
-    cut, touching_cut = measured(tmp_path / "b.zarr", labels, (50.0, 10.0, 10.0), slabs)
+    whole = measured(tmp_path / "a.zarr", labels, (50.0, 10.0, 10.0))
+    cut = measured(tmp_path / "b.zarr", labels, (50.0, 10.0, 10.0), slabs)
     pd.testing.assert_frame_equal(whole, cut, rtol=1e-9)
-    pd.testing.assert_frame_equal(touching, touching_cut, rtol=1e-9)
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
@@ -99,7 +87,7 @@ def test_nothing_changes_with_place_and_pose(tmp_path, spacing):
     """Padding, flipping, transposing y and x, renumbering: the same values."""
     labels = np.pad(scattered(4, n=25), 2)
     names = ["volume_um3", "surface_area_um2", "sphericity", "elongation", "axis_1_nm"]
-    table, contacts = measured(tmp_path / "o.zarr", labels, spacing)
+    table = measured(tmp_path / "o.zarr", labels, spacing)
     for number, (other, order) in enumerate(
         [
             (np.pad(labels, ((3, 9), (5, 0), (1, 17))), None),
@@ -108,16 +96,15 @@ def test_nothing_changes_with_place_and_pose(tmp_path, spacing):
             (np.where(labels > 0, 1000 - labels, 0), slice(None, None, -1)),
         ]
     ):
-        changed, touching = measured(tmp_path / f"{number}.zarr", other, spacing)
+        changed = measured(tmp_path / f"{number}.zarr", other, spacing)
         values = changed[names].to_numpy()[order or slice(None)]
         assert values == pytest.approx(table[names].to_numpy(), rel=1e-5)
-        assert sorted(touching.contact_nm2) == pytest.approx(sorted(contacts.contact_nm2))
 
 
 def test_border_is_told(tmp_path):
     labels = np.zeros((5, 6, 6), np.uint32)
     labels[0, 2, 2], labels[2, 2, 2], labels[2, 4, 5] = 1, 2, 3
-    assert measured(tmp_path / "o.zarr", labels, SPACINGS[0])[0].touches_border.tolist() == [
+    assert measured(tmp_path / "o.zarr", labels, SPACINGS[0]).touches_border.tolist() == [
         True,
         False,
         True,
@@ -137,6 +124,6 @@ def test_a_table_of_another_volume(tmp_path):
     labels[1, 1, 1] = 1
     index = index_of(labels).assign(voxels=2)
     array = store(tmp_path / "o.zarr", labels, SPACINGS[0])
-    sums = slab_sums(array, index, slab_rows(labels.shape))[0]
+    sums = slab_sums(array, index, slab_rows(labels.shape))
     with pytest.raises(InputError, match="has 1 voxels, the table of objects says 2"):
         join_sums([sums], index)

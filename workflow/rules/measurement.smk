@@ -112,6 +112,7 @@ rule measure_slab:
     input:
         objects="results/{dataset}/iter_{iteration}/objects.zarr",
         index="results/{dataset}/iter_{iteration}/objects_index.csv",
+        image=lambda wildcards: image_of(wildcards) if "stack" in of(wildcards) else [],
     output:
         part=temp(directory("results/{dataset}/iter_{iteration}/tables.slabs/{slab}-of-{slabs}")),
     log:
@@ -126,10 +127,9 @@ rule measure_slab:
         mem_mb=4000,
         runtime="12h",
     params:
-        settings=lambda wildcards: {"neighbours": of(wildcards)["neighbours"]},
         slab=lambda wildcards: int(wildcards.slab),
         slabs=lambda wildcards: int(wildcards.slabs),
-        revision=1,
+        revision=2,
     script:
         "../../scripts/measure_slab.py"
 
@@ -173,13 +173,16 @@ rule measure_objects:
         summary_parquet="results/{dataset}/iter_{iteration}/tables/summary.parquet",
         diameters_parquet="results/{dataset}/iter_{iteration}/tables/diameters.parquet",
         radial_parquet="results/{dataset}/iter_{iteration}/tables/radial_distribution.parquet",
+        cross_sections_parquet="results/{dataset}/iter_{iteration}/tables/cross_sections.parquet",
+        centrelines_parquet="results/{dataset}/iter_{iteration}/tables/centrelines.parquet",
         objects_table="results/{dataset}/iter_{iteration}/tables/objects.csv",
         contacts_table="results/{dataset}/iter_{iteration}/tables/contacts.csv",
         neighbours_table="results/{dataset}/iter_{iteration}/tables/neighbours.csv",
         summary_table="results/{dataset}/iter_{iteration}/tables/summary.csv",
         diameters_table="results/{dataset}/iter_{iteration}/tables/diameters.csv",
         radial_table="results/{dataset}/iter_{iteration}/tables/radial_distribution.csv",
-        centrelines="results/{dataset}/iter_{iteration}/tables/centrelines.parquet",
+        cross_sections_table="results/{dataset}/iter_{iteration}/tables/cross_sections.csv",
+        centrelines_table="results/{dataset}/iter_{iteration}/tables/centrelines.csv",
     log:
         "logs/{dataset}/iter_{iteration}/measure_objects.log",
     benchmark:
@@ -191,6 +194,7 @@ rule measure_objects:
         mem_mb=8000,
         runtime="4h",
     params:
+        intensity=lambda wildcards: "stack" in of(wildcards),
         revision=3,
     script:
         "../../scripts/measure_objects.py"

@@ -41,6 +41,18 @@ def rod_extent(axis, length, radius):
     return length * np.abs(axis) / np.linalg.norm(axis) + 2 * radius
 
 
+def torus(axis, radius, thick):
+    """Ring of ``radius`` across ``axis``, of tubes of radius ``thick``."""
+    t = np.asarray(axis, float) / np.linalg.norm(axis)
+
+    def inside(z, y, x):
+        along = z * t[0] + y * t[1] + x * t[2]
+        aside = np.sqrt(np.maximum(z**2 + y**2 + x**2 - along**2, 0))
+        return (aside - radius) ** 2 + along**2 < thick**2
+
+    return inside
+
+
 def tube(line, radius):
     """Tube with flat ends around a line (n, 3) of closely spaced points."""
     tangent = np.gradient(line, axis=0)

@@ -40,7 +40,7 @@ def walk(nodes: Nodes, volume: float) -> Walk | None:
     if len(nodes.at) < 4:
         return None
     edges = neighbours(nodes)
-    links = linked(edges.a, edges.b, edges.length, len(nodes.at))
+    links = linked(edges, len(nodes.at))
     centre = nodes.count @ nodes.at / nodes.count.sum()
     start = int(np.argmax(((nodes.at - centre) ** 2).sum(axis=1)))
     first = farthest(dijkstra(links, indices=start))
@@ -56,9 +56,8 @@ def walk(nodes: Nodes, volume: float) -> Walk | None:
     band = np.full(len(away), -1)
     band[reached] = np.minimum(away[reached] * (n / length), n - 1)
     same = band[edges.a] == band[edges.b]
-    count, piece = connected_components(
-        linked(edges.a[same], edges.b[same], edges.length[same], len(away)), directed=False
-    )
+    inside = Edges(edges.a[same], edges.b[same], edges.length[same])
+    count, piece = connected_components(linked(inside, len(away)), directed=False)
     path = [last]
     while path[-1] != first:
         path.append(int(before[path[-1]]))
@@ -67,10 +66,13 @@ def walk(nodes: Nodes, volume: float) -> Walk | None:
     return shape_of(nodes, edges, away, band, piece, np.array(path[::-1]), width)
 
 
-def linked(a, b, length, n) -> csr_array:
-    """Symmetric matrix of ``n`` nodes with ``length`` between ``a`` and ``b``."""
-    both = np.r_[a, b], np.r_[b, a]
-    return csr_array((np.r_[length, length], both), shape=(n, n))
+def linked(edges: Edges, n: int) -> csr_array:
+    """Symmetric matrix of ``n`` nodes with the lengths of the edges."""
+    row, column = np.r_[edges.a, edges.b], np.r_[edges.b, edges.a]
+    order = np.argsort(row, kind="stable")
+    starts = np.r_[0, np.cumsum(np.bincount(row, minlength=n))].astype(np.int32)
+    lengths = np.r_[edges.length, edges.length][order]
+    return csr_array((lengths, column[order].astype(np.int32), starts), shape=(n, n))
 
 
 def farthest(distance: np.ndarray) -> int:

@@ -13,7 +13,8 @@ from blockface.curve import Curve
 from blockface.nodes import Nodes
 from blockface.profile import Profile, measured
 
-ROUNDS = 3
+ROUNDS = 2
+WHOLE = 0.9  # of the next slice's volume that a slice at an end must have
 
 
 @dataclass
@@ -94,7 +95,10 @@ def refine(walked: Walk, nodes: Nodes, exact, step, volume: float):
         ends = (0.0, curve.length) if closed else extent(curve, at, nodes.cell, reach, aside)
         s, _, stretch = curve.project(at)
         n = max(4, round((ends[1] - ends[0]) / width))
-        points = calm(slices(s, count / stretch, at, ends, n), closed)
+        points, volumes = slices(s, count / stretch, at, ends, n)
+        if not closed:
+            points = points[whole(volumes)]
+        points = calm(points, closed)
     curve, reach, aside = line_through(points, width, closed, volume, nodes.cell)
     return curve, (0.0, curve.length) if closed else extent(curve, exact, step, reach, aside)
 
@@ -135,12 +139,24 @@ def end_of(s: np.ndarray, width: float) -> float:
     return float(top + width / 2 * (1 - min(1.0, spread)))
 
 
-def slices(s, weight, at, ends, n) -> np.ndarray:
-    """Centroids (m, 3) of ``n`` slices of equal length between ``ends``; empty ones left out."""
+def slices(s, weight, at, ends, n) -> tuple[np.ndarray, np.ndarray]:
+    """Centroids (m, 3) and weights (m,) of ``n`` equal slices between ``ends``; no empty ones."""
     number = np.clip((s - ends[0]) * (n / (ends[1] - ends[0])), 0, n - 1).astype(int)
     total = np.bincount(number, weight, n)
     points = np.stack([np.bincount(number, weight * at[:, i], n) for i in range(3)], 1)
-    return points[total > 0] / total[total > 0, None]
+    return points[total > 0] / total[total > 0, None], total[total > 0]
+
+
+def whole(volumes: np.ndarray) -> slice:
+    """The slices without the wedges at ends that are cut obliquely, whose centroids lie aside.
+
+    At each end up to two that have less than WHOLE of the next one's volume.
+    """
+    cut = []
+    for side in (volumes, volumes[::-1]):
+        most = min(2, (len(side) - 4) // 2)
+        cut.append(next((i for i in range(most) if side[i] >= WHOLE * side[i + 1]), max(most, 0)))
+    return slice(cut[0], len(volumes) - cut[1])
 
 
 def calm(points: np.ndarray, closed: bool) -> np.ndarray:

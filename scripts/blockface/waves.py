@@ -39,7 +39,7 @@ def curvature(points: np.ndarray, step: float, closed: bool) -> np.ndarray:
         for kernel, scale in ((first, step), (second, step**2))
     )
     speed = np.sqrt((run**2).sum(axis=1))
-    return np.sqrt((np.cross(run, turn) ** 2).sum(axis=1)) / speed**3
+    return np.sqrt((np.cross(run, turn) ** 2).sum(axis=1)) / speed
 
 
 def wave(points: np.ndarray, smallest: np.ndarray) -> Wave:

@@ -1,0 +1,177 @@
+"""Rings, branches, waves, Feret diameters and ends of objects of known shape."""
+
+import numpy as np
+import pytest
+
+from blockface.object_rows import measure_each
+from blockface.volume import slab_rows
+from object_shapes import (
+    ellipsoid,
+    helix,
+    index_of,
+    mask_of,
+    rod,
+    rod_extent,
+    store,
+    torus,
+    tube,
+)
+
+SPACINGS = [(10.0, 10.0, 10.0), (50.0, 10.0, 10.0), (200.0, 10.0, 10.0)]
+
+
+def scale(spacing):
+    """How much larger a body must be for the voxels to resolve it."""
+    return {10.0: 1, 50.0: 1.5, 200.0: 4}[spacing[0]]
+
+
+def row_of(path, labels, spacing, number=0):
+    labels = np.asarray(labels).astype(np.uint32)
+    index = index_of(labels)
+    rows = slab_rows(labels.shape)
+    array = store(path / f"{number}.zarr", labels, spacing)
+    return measure_each(array, index, rows, 1, len, len)[0].iloc[0]
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("axis", [(1, 0, 0), (0, 1, 0), (1, 1, 0.3)])
+def test_torus(tmp_path, axis, spacing):
+    k = scale(spacing)
+    mask = mask_of(torus(axis, 450 * k, 90 * k), [1100 * k] * 3, spacing)
+    row = row_of(tmp_path, mask, spacing)
+    close = 0.03 if spacing[0] == 200 else 0.01
+    assert row.length_nm == pytest.approx(2 * np.pi * 450 * k, rel=close)
+    for name in ("diameter_mean_nm", "diameter_min_nm", "diameter_max_nm"):
+        at_20_to_1 = spacing[0] == 200 and name != "diameter_mean_nm"  # 3.6 slices across
+        assert row[name] == pytest.approx(180 * k, rel=0.035 if at_20_to_1 else 0.03)
+    assert row.curvature_mean_per_um == pytest.approx(1e3 / 450 / k, rel=0.06)
+    assert row.feret_nm == pytest.approx(1080 * k, rel=0.01)
+    assert abs(row.feret_min_nm - 180 * k) < max(0.03 * 180 * k, spacing[0])
+    assert (row.loops, row.branch_points, row.ends_inside, row.displacement_nm) == (1, 0, 0, 0)
+    assert np.isnan(row.tortuosity)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("pose", ["z", "x"])
+def test_helix_has_a_hand(tmp_path, pose, spacing):
+    k = scale(spacing)
+    line, _ = helix(300 * k, 1500 * k, 2)
+    right = line * [1, -1, 1]  # with x, y, z right-handed, object_shapes' helix is left-handed
+    for number, (points, hand) in enumerate([(line, -1), (right, 1)]):
+        points = points if pose == "z" else points[:, [1, 2, 0]]  # a turn, no mirror image
+        mask = mask_of(tube(points, 80 * k), np.ptp(points, axis=0) + 160 * k, spacing)
+        row = row_of(tmp_path, mask, spacing, number)
+        assert row.handedness == hand
+        assert row.helix_pitch_nm == pytest.approx(1500 * k, rel=0.02)
+        assert row.helix_radius_nm == pytest.approx(300 * k, rel=0.03)
+        kappa = 1e3 * 300 / (300**2 + (1500 / 2 / np.pi) ** 2) / k
+        assert row.curvature_mean_per_um == pytest.approx(kappa, rel=0.05)
+        assert row.curvature_max_per_um == pytest.approx(kappa, rel=0.1)
+        assert np.isnan(row.crimp_period_nm)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_crimp_has_period_and_amplitude(tmp_path, spacing):
+    k = scale(spacing)
+    z = np.linspace(-2.5, 2.5, 3000) * 900 * k
+    wave = np.stack([z, 60 * k * np.sin(2 * np.pi * z / 900 / k), 0 * z], 1)
+    for number, line in enumerate([wave, wave[:, [2, 1, 0]]]):
+        mask = mask_of(tube(line, 60 * k), np.ptp(line, axis=0) + 120 * k, spacing)
+        row = row_of(tmp_path, mask, spacing, number)
+        assert row.crimp_period_nm == pytest.approx(900 * k, rel=0.01)
+        assert row.crimp_amplitude_nm == pytest.approx(60 * k, rel=0.04)
+        assert row.handedness == 0
+        assert np.isnan(row.helix_pitch_nm)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_neither_straight_nor_bent_rods_are_waves(tmp_path, spacing):
+    k = scale(spacing)
+    u = np.linspace(-0.7, 0.7, 1000)
+    arc = np.stack([np.sin(u), np.cos(u), 0 * u], 1) * 1500 * k
+    shapes = [rod((1, 0.3, 0.2), 1800 * k, 60 * k), tube(arc - arc.mean(axis=0), 60 * k)]
+    for number, shape in enumerate(shapes):
+        mask = mask_of(shape, [2100 * k, 700 * k, 500 * k], spacing)
+        row = row_of(tmp_path, mask, spacing, number)
+        assert np.isnan(row[["crimp_period_nm", "helix_pitch_nm"]].to_numpy(float)).all()
+        assert row.handedness == 0
+        assert row.curvature_mean_per_um == pytest.approx(number / 1.5 / k, abs=0.1 / k)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_rods_ends_and_branches(tmp_path, spacing):
+    k = scale(spacing)
+    length, radius = 2000 * k, 60 * k
+
+    def arm(direction, reach):
+        unit = np.asarray(direction, float) / np.linalg.norm(direction)
+        body, (z0, y0, x0) = rod(unit, reach, radius), unit * reach / 2
+        return lambda z, y, x: body(z - z0, y - y0, x - x0)
+
+    stem = [arm((1, 0, 0), length / 2), arm((-1, 0, 0), length / 2)]
+    cases = [
+        (stem, 0, 2),
+        ([*stem, arm((0.3, 1, 0), length / 3)], 1, 3),
+        ([*stem, arm((0, 1, 0), length / 3), arm((0, -1, 0.2), length / 3)], 1, 4),
+        ([stem[0], arm((-1, 0.5, 0), length / 2), arm((-1, -0.5, 0), length / 3)], 1, 3),
+    ]
+    for number, (arms, branches, ends) in enumerate(cases):
+        inside = lambda z, y, x, arms=arms: np.logical_or.reduce([f(z, y, x) for f in arms])  # noqa: E731
+        mask = mask_of(inside, [length, length, 400 * k], spacing)
+        row = row_of(tmp_path, mask, spacing, number)
+        assert (row.branch_points, row.ends_inside, row.loops) == (branches, ends, 0)
+        if number < 3:
+            assert row.length_nm == pytest.approx(length, rel=0.01)
+        across = mask[np.flatnonzero(mask.any(axis=(1, 2)))[0] + 2 :]  # cut by the border
+        assert row_of(tmp_path, across, spacing, f"{number}c").ends_inside == ends - 1
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_feret(tmp_path, spacing):
+    """Right to 3 %, or to one voxel along the direction: half of one at each plane."""
+    k = scale(spacing)
+    for number, axis in enumerate([(1, 0, 0), (0, 1, 0), (0, 1, 1), (1, 1, 0), (1, 0.3, -0.2)]):
+        length, radius = 1500 * k, 120 * k
+        mask = mask_of(rod(axis, length, radius), rod_extent(axis, length, radius), spacing)
+        row = row_of(tmp_path, mask, spacing, number)
+        assert row.feret_nm == pytest.approx(np.hypot(length, 2 * radius), rel=0.03)
+        assert row.feret_min_nm == pytest.approx(2 * radius, rel=0.04)
+    for number, axes in enumerate([(150, 150, 150), (300, 125, 125), (140, 180, 600)], 9):
+        axes = np.array(axes) * 2 * k
+        row = row_of(tmp_path, mask_of(ellipsoid(*axes), 2 * axes, spacing), spacing, number)
+        assert row.feret_nm == pytest.approx(2 * axes.max(), rel=0.03)
+        assert row.feret_min_nm == pytest.approx(2 * axes.min(), rel=0.03)
+        assert row.diameter_minor_max_nm == pytest.approx(2 * axes.min(), rel=0.03)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_cone_narrows(tmp_path, spacing):
+    """Its area grows as the square of the way from the tip, wherever the voxels resolve it."""
+    k, points = scale(spacing), []
+    mask = mask_of(
+        lambda z, y, x: (
+            (np.abs(z) < 1500 * k) & (y**2 + x**2 < (200 * k * (0.5 - z / 3000 / k)) ** 2)
+        ),
+        [3000 * k, 400 * k, 400 * k],
+        spacing,
+    )
+    labels = mask.astype(np.uint32)
+    array = store(tmp_path / "o.zarr", labels, spacing)
+    measure_each(array, index_of(labels), slab_rows(mask.shape), 1, points.append, len)
+    line = points[-1].iloc[2:-6]
+    z = line.z_nm - (mask.shape[0] / 2 - 0.13) * spacing[0]  # OFF_GRID of object_shapes
+    true = 400 * k * (0.5 - z / 3000 / k)
+    assert line.diameter_nm.to_numpy() == pytest.approx(true.to_numpy(), rel=0.04)
+    assert line.diameter_minor_nm.to_numpy() == pytest.approx(true.to_numpy(), rel=0.04)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_one_and_two_voxels(tmp_path, spacing):
+    labels = np.zeros((5, 6, 6), np.uint32)
+    labels[2, 2, 2] = 70_000
+    row = row_of(tmp_path, labels, spacing)
+    assert (row.feret_nm, row.feret_min_nm) == pytest.approx((spacing[0], 10))
+    labels[2, 2, 3] = 70_000
+    row = row_of(tmp_path, labels, spacing, 2)
+    assert (row.feret_nm, row.feret_min_nm) == pytest.approx((max(spacing[0], 20), 10))
+    assert (row.ends_inside, row.branch_points, row.curvature_max_per_um) == (2, 0, 0)

@@ -33,7 +33,10 @@ CALL = (
     "importlib.import_module(sys.argv[2]).main(**json.loads(sys.argv[3]))"
 )
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-TABLES = ("objects", "contacts", "neighbours", "summary", "diameters", "radial")
+TABLES = (
+    "objects", "contacts", "neighbours", "summary", "diameters", "radial", "cross_sections",
+    "centrelines",
+)  # fmt: skip
 DELIVERS = {
     "Blockface": "all columns, contacts, neighbours, summary, radial distribution",
     "scikit-image": "volume, box, centroid, axes of the ellipsoid",
@@ -114,7 +117,7 @@ def script(name: str, **given) -> list[str]:
 
 def blockface(clock: Clock, labels: Path, out: Path, cores: int, method: str) -> pd.DataFrame:
     """Our way: separated and measured in as many slabs as cores."""
-    at = {n: str(out / n) for n in ("objects.zarr", "index.csv", "index.parquet", "lines.parquet")}
+    at = {n: str(out / n) for n in ("objects.zarr", "index.csv", "index.parquet")}
     slabs = [{"slab": i, "slabs": cores} for i in range(cores)]
     settings = {"method": method}
     pieces = [str(out / f"slab{i}") for i in range(cores)]
@@ -127,13 +130,14 @@ def blockface(clock: Clock, labels: Path, out: Path, cores: int, method: str) ->
     given = {"objects": at["objects.zarr"], "index": at["index.parquet"]}
     folders = {n: [str(out / f"{n}{i}") for i in range(cores)] for n in ("part", "pairs")}
     clock.run(
-        *(script(rule, **given, part=p, settings={"neighbours": 3}, **s)
-          for rule, name in (("measure_slab", "part"), ("measure_pairs", "pairs"))
-          for p, s in zip(folders[name], slabs, strict=True))
+        *(script("measure_slab", **given, part=p, **s)
+          for p, s in zip(folders["part"], slabs, strict=True)),
+        *(script("measure_pairs", **given, part=p, settings={"neighbours": 3}, **s)
+          for p, s in zip(folders["pairs"], slabs, strict=True)),
     )  # fmt: skip
     tables = {f"{n}_table": str(out / f"{n}.csv") for n in TABLES}
     clock.run(script("measure_objects", **given, parts=folders["part"], pairs=folders["pairs"],
-                     centrelines=at["lines.parquet"], **tables))  # fmt: skip
+                     **tables))  # fmt: skip
     found = read_table(out / "objects.parquet")
     return found.assign(diameter_nm=found["diameter_mean_nm"])
 

@@ -14,7 +14,7 @@ from blockface.volume import open_volume, slab_rows
 INDEX = ("object_id", "class", "voxels", "z0", "z1", "y0", "y1", "x0", "x1")
 
 
-def main(*, objects, index, part, slab, slabs, settings, threads, image=None):
+def main(*, objects, index, part, slab, slabs, threads, image=None):
     """Write the tables of slab number ``slab`` of ``slabs`` into the directory ``part``."""
     array = open_volume(objects)
     grey = open_volume(image) if image else None
@@ -35,14 +35,9 @@ def main(*, objects, index, part, slab, slabs, settings, threads, image=None):
         Appended(making / "centrelines.parquet") as points,
         Appended(making / "tangents.parquet") as tangents,
     ):
-        k = int(settings.get("neighbours", 3))
-        lines, neighbours = measure_each(array, table, rows, k, points, tangents)
-    for name, frame in {
-        "sums": sums,
-        "lines": lines,
-        "neighbours": neighbours,
-    }.items():
-        frame.to_parquet(making / f"{name}.parquet", index=False)
+        lines = measure_each(array, table, rows, points, tangents)
+    sums.to_parquet(making / "sums.parquet", index=False)
+    lines.to_parquet(making / "lines.parquet", index=False)
     shutil.rmtree(part, ignore_errors=True)
     os.replace(making, part)
 

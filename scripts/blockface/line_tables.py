@@ -1,11 +1,9 @@
-"""The points of all centrelines: a table too long for memory, read and written in parts."""
+"""The points of all centrelines: a table too long for memory, read in parts."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 ROWS = 2**17  # points read at a time
@@ -26,12 +24,3 @@ def line_parts(paths: list[str | Path]) -> Iterator[pd.DataFrame]:
                     yield frame.iloc[:first]
         if rest is not None:
             yield rest
-
-
-def join_lines(parts: list[str | Path], path: str | Path) -> None:
-    """Write one Parquet file ``path`` with the centrelines of the files ``parts``."""
-    temporary = f"{path}.part"
-    with pq.ParquetWriter(temporary, pq.read_schema(parts[0])) as writer:
-        for frame in line_parts(parts):
-            writer.write_table(pa.Table.from_pandas(frame, writer.schema, preserve_index=False))
-    os.replace(temporary, path)

@@ -21,8 +21,6 @@ PAIRS = 2**18  # whose gap, or least gap, is remembered
 HAIR = 1e-9  # so that a distance equal to the limit is found
 LARGE = 0.95  # share of the objects, by size, that the search grid holds; it looks at others always
 
-COLUMNS = ("object_id", "neighbour_id", "rank", "surface_distance_nm")
-
 
 def corner_points(mask: np.ndarray) -> np.ndarray:
     """Lattice corners (n, 3), from the array's corner, on the surface of the voxels in ``mask``."""

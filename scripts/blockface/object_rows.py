@@ -1,4 +1,4 @@
-"""What is measured object by object: the centreline, what lies along it, and nearest neighbours."""
+"""What is measured object by object: the centreline, and what lies along it."""
 
 import logging
 import time
@@ -12,8 +12,6 @@ from blockface.cross_sections import POINTS, TANGENTS
 from blockface.feret import feret
 from blockface.heap import give_back
 from blockface.measure import upward
-from blockface.neighbours import COLUMNS as NEIGHBOURS
-from blockface.neighbours import Candidates, Surfaces, nearest
 from blockface.nodes import Nodes, gather
 from blockface.profile import slice_tangents
 from blockface.volume import voxel_size
@@ -31,8 +29,7 @@ LINES = (
     "length_sensitivity_percent", "diameter_sensitivity_percent",
 )  # fmt: skip
 WHOLE = {
-    "object_id", "neighbour_id", "rank", "class_rank", "point", "slice", "handedness",
-    "branch_points", "loops", "ends_inside",
+    "object_id", "point", "slice", "handedness", "branch_points", "loops", "ends_inside",
 }  # fmt: skip
 
 
@@ -45,10 +42,10 @@ def starting_in(index: pd.DataFrame, rows: list[slice], chunks) -> np.ndarray:
     return own[reading_order(index[["z0", "y0", "x0"]].to_numpy()[own], chunks)]
 
 
-def measure_each(array, index: pd.DataFrame, rows: list[slice], k: int, points, tangents):
-    """Tables of lines and of ``k`` nearest neighbours, of the objects whose box starts in ``rows``.
+def measure_each(array, index: pd.DataFrame, rows: list[slice], points, tangents) -> pd.DataFrame:
+    """Table LINES of the objects whose box starts in ``rows``.
 
-    Columns LINES and those of ``neighbours``. ``points`` and ``tangents`` are called with tables of
+    ``points`` and ``tangents`` are called with tables of
     the columns POINTS and TANGENTS as they come: the centrelines with their diameters, and the
     centreline's direction in each slice.
     """
@@ -56,29 +53,25 @@ def measure_each(array, index: pd.DataFrame, rows: list[slice], k: int, points, 
     spacing, crops = voxel_size(array), Crops(array)
     step = np.asarray(spacing, float)
     own = starting_in(index, rows, array.chunks)
-    surfaces, candidates = Surfaces(crops, index, spacing), Candidates(index, spacing)
+    first, last = (index[[f"{a}{e}" for a in "zyx"]].to_numpy() for e in "01")
     ids, voxels = index.object_id.to_numpy(), index.voxels.to_numpy()
-    lines, along, tilts, near = [], [], [], []
+    lines, along, tilts = [], [], []
     told = time.monotonic()
     for n, row in enumerate(own.tolist()):
-        lo, hi = surfaces.lo[row], surfaces.hi[row]
+        lo, hi = first[row], last[row]
         nodes, at = gather(crops, ids[row], lo, hi, voxels[row], spacing)
         line = centreline(nodes, at)
         lines.append(line_row(ids[row], line, nodes, at, lo, hi, array.shape))
         along.append(point_rows(ids[row], line, lo * step))
         tilts.append(tangent_rows(ids[row], line, lo[0], hi[0], step[0]))
-        near += [
-            (ids[row], ids[other], rank, distance)
-            for rank, (distance, other) in enumerate(nearest(row, k, surfaces, candidates), 1)
-        ]
         if n % 1000 == 999:
             along, tilts = flushed(along, points, POINTS), flushed(tilts, tangents, TANGENTS)
         if time.monotonic() - told > 10:
             told = time.monotonic()
-            log.info("centrelines and neighbours: object %d of %d", n + 1, len(own))
+            log.info("centrelines: object %d of %d", n + 1, len(own))
     flushed(along, points, POINTS)
     flushed(tilts, tangents, TANGENTS)
-    return typed(lines, LINES), typed(near, NEIGHBOURS)
+    return typed(lines, LINES)
 
 
 def flushed(parts: list[np.ndarray], take, columns: tuple[str, ...]) -> list:

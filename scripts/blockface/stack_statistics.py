@@ -17,7 +17,7 @@ from blockface.modes import Modes, find_modes
 COLUMNS = ("class", "measure", "all", "inside", "unbiased", "spread", "layers")
 PLACES = (  # beginnings of columns that tell where an object is, not what it is like
     "object_id", "nearest_id", "centroid_", "direction_", "displacement_z", "displacement_y",
-    "displacement_x", "touches_border", "bbox_", "z0", "z1", "y0", "y1", "x0", "x1",
+    "displacement_x", "touches_border", "box_", "z0", "z1", "y0", "y1", "x0", "x1",
 )  # fmt: skip
 MODES = "diameter_mean_nm"  # the measure whose modes are told
 BINS = 60

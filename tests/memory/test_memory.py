@@ -59,14 +59,22 @@ def arguments(folder: Path, models: dict[str, str]) -> dict[str, dict]:
             "index.parquet",
             "part",
             "pairs",
-            "centrelines.parquet",
         )
     }
     slab = {"slab": 0, "slabs": 1}
     index = {"index": at["index.parquet"], "objects": at["objects.zarr"]}
     tables = {
         f"{name}_table": str(folder / f"{name}.csv")
-        for name in ("objects", "contacts", "neighbours", "summary", "diameters", "radial")
+        for name in (
+            "objects",
+            "contacts",
+            "neighbours",
+            "summary",
+            "diameters",
+            "radial",
+            "cross_sections",
+            "centrelines",
+        )
     }
     return {
         "import_stack": {
@@ -99,14 +107,13 @@ def arguments(folder: Path, models: dict[str, str]) -> dict[str, dict]:
             "index": at["index.csv"],
             "links": str(folder / "links.csv"),
         },
-        "measure_slab": {**index, "part": at["part"], "settings": {"neighbours": 3}, **slab},
+        "measure_slab": {**index, "part": at["part"], **slab},
         "measure_pairs": {**index, "part": at["pairs"], "settings": {"neighbours": 3}, **slab},
         "measure_objects": {
             **index,
             **tables,
             "parts": at["part"],
             "pairs": at["pairs"],
-            "centrelines": at["centrelines.parquet"],
         },
     }
 

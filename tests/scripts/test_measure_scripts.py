@@ -26,10 +26,11 @@ def tables(folder, labels, slabs=1, name="fibril"):
     store(folder / "objects.zarr", labels, SPACING, classes={str(k): v for k, v in kinds.items()})
     write_table(index_of(labels, name), folder / "index.csv")
     common = {"objects": str(folder / "objects.zarr"), "index": str(folder / "index.parquet")}
-    given = {"slabs": slabs, "settings": {"neighbours": 3}, "threads": 1}
     for slab in range(slabs):
-        measure_slab.main(**common, part=str(folder / f"part{slab}"), slab=slab, **given)
-        measure_pairs.main(**common, part=str(folder / f"pairs{slab}"), slab=slab, **given)
+        given = {**common, "slab": slab, "slabs": slabs, "threads": 1}
+        measure_slab.main(**given, part=str(folder / f"part{slab}"))
+        settings = {"neighbours": 3}
+        measure_pairs.main(**given, part=str(folder / f"pairs{slab}"), settings=settings)
     paths = {f"{n}_table": str(folder / f"{n}.csv") for n in NAMES}
     paths |= {k: [str(folder / f"{n}{s}") for s in range(slabs)]
               for k, n in (("parts", "part"), ("pairs", "pairs"))}  # fmt: skip

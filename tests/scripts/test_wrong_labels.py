@@ -138,8 +138,8 @@ def measured(folder, values, *, classes=None, as_labels=False):
     else:
         import_objects.main(objects_in=source, objects=at["objects.zarr"], index=index, **common)
     given = {"objects": at["objects.zarr"], "index": index}
-    for script, part in ((measure_slab, at["part"]), (measure_pairs, at["pairs"])):
-        script.main(**given, part=part, settings={"neighbours": 3}, **slab)
+    measure_slab.main(**given, part=at["part"], **slab)
+    measure_pairs.main(**given, part=at["pairs"], settings={"neighbours": 3}, **slab)
     names = ("objects", "contacts", "neighbours", "summary", "diameters", "radial",
              "cross_sections", "centrelines")  # fmt: skip
     measure_objects.main(

@@ -102,6 +102,23 @@ def test_slabs_change_nothing(tmp_path):
         pd.testing.assert_frame_equal(whole, cut, rtol=1e-9)
 
 
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_nothing_changes_with_place_and_pose(tmp_path, spacing):
+    """Padding, flipping, renumbering: the same contacts, to a rounding."""
+    labels = np.pad(scattered(4, n=25), 2)
+    names = ["contact_faces", "contact_area_um2", "contact_length_nm", "n_slices", "persistence_nm"]
+    wanted = contacts(tmp_path / "o.zarr", labels, spacing)[names].sort_values(names)
+    for number, other in enumerate(
+        [
+            np.pad(labels, ((3, 9), (5, 0), (1, 17))),
+            labels[::-1, :, ::-1],
+            np.where(labels > 0, 1000 - labels, 0),
+        ]
+    ):
+        found = contacts(tmp_path / f"{number}.zarr", other, spacing)[names].sort_values(names)
+        np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-6)
+
+
 def test_layers_hold_every_voxel_once(tmp_path):
     labels = scattered(3, (37, 20, 30), 12)
     array = store(tmp_path / "o.zarr", labels, SPACINGS[0])

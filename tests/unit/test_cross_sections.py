@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 import measure_objects
+import measure_pairs
 import measure_slab
 from blockface.tables import read_table, write_table
 from object_shapes import ellipsoid, helix, index_of, mask_of, rod, store, tube
 
 SPACINGS = [(10.0, 10.0, 10.0), (50.0, 10.0, 10.0), (200.0, 10.0, 10.0)]
-NAMES = ("objects", "contacts", "neighbours", "summary", "cross_sections", "centrelines")
+NAMES = ("objects", "contacts", "neighbours", "summary", "diameters", "radial", "cross_sections",
+         "centrelines")  # fmt: skip
 
 
 def tables(folder, labels, spacing, slabs=1, image=None):
@@ -22,13 +24,14 @@ def tables(folder, labels, spacing, slabs=1, image=None):
     if image is not None:
         store(folder / "image.zarr", image, spacing)
         grey = {"image": str(folder / "image.zarr")}
-    parts = [str(folder / f"part{s}") for s in range(slabs)]
-    for slab, part in enumerate(parts):
-        measure_slab.main(
-            **common, **grey, part=part, slab=slab, slabs=slabs, settings={}, threads=1
-        )
+    parts, pairs = ([str(folder / f"{n}{s}") for s in range(slabs)] for n in ("part", "pairs"))
+    for slab in range(slabs):
+        given = {**common, "slab": slab, "slabs": slabs, "threads": 1}
+        measure_slab.main(**given, **grey, part=parts[slab])
+        measure_pairs.main(**given, part=pairs[slab], settings={"neighbours": 1})
     paths = {f"{n}_table": str(folder / f"{n}.csv") for n in NAMES}
-    measure_objects.main(parts=parts, **common, **paths, threads=1, intensity=image is not None)
+    paths |= {"parts": parts, "pairs": pairs}
+    measure_objects.main(**common, **paths, threads=1, intensity=image is not None)
     return {n: read_table(folder / f"{n}.parquet") for n in NAMES}
 
 

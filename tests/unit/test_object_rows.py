@@ -30,7 +30,7 @@ def row_of(path, labels, spacing, number=0):
     index = index_of(labels)
     rows = slab_rows(labels.shape)
     array = store(path / f"{number}.zarr", labels, spacing)
-    return measure_each(array, index, rows, 1, len, len)[0].iloc[0]
+    return measure_each(array, index, rows, len, len).iloc[0]
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
@@ -157,7 +157,7 @@ def test_cone_narrows(tmp_path, spacing):
     )
     labels = mask.astype(np.uint32)
     array = store(tmp_path / "o.zarr", labels, spacing)
-    measure_each(array, index_of(labels), slab_rows(mask.shape), 1, points.append, len)
+    measure_each(array, index_of(labels), slab_rows(mask.shape), points.append, len)
     line = points[-1].iloc[2:-6]
     z = line.z_nm - (mask.shape[0] / 2 - 0.13) * spacing[0]  # OFF_GRID of object_shapes
     true = 400 * k * (0.5 - z / 3000 / k)

@@ -131,7 +131,6 @@ rule measure_slab:
         mem_mb=4000,
         runtime="12h",
     params:
-        settings=lambda wildcards: {"neighbours": of(wildcards)["neighbours"]},
         slab=lambda wildcards: int(wildcards.slab),
         slabs=lambda wildcards: int(wildcards.slabs),
         revision=2,

@@ -79,9 +79,9 @@ def index_of(labels, name="fibril") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=INDEX).astype(whole)
 
 
-def store(path, labels, spacing):
+def store(path, labels, spacing, **attributes):
     """Volume on disk that holds ``labels``, written row by row."""
-    array = create_volume(path, labels.shape, np.uint32, spacing)
+    array = create_volume(path, labels.shape, np.uint32, spacing, **attributes)
     for z in range(0, len(labels), row_depth(labels.shape)):
         array[z : z + row_depth(labels.shape)] = labels[z : z + row_depth(labels.shape)]
     return array

@@ -17,7 +17,8 @@ NAMES = ("objects", "contacts", "neighbours", "summary")
 def tables(folder, labels, slabs=1, name="fibril"):
     """The four tables of ``labels``, measured in ``slabs`` jobs, through the scripts."""
     folder.mkdir()
-    store(folder / "objects.zarr", labels, SPACING)
+    kinds = dict(enumerate(["fibril"] if isinstance(name, str) else ["fibril", "cell"], 1))
+    store(folder / "objects.zarr", labels, SPACING, classes={str(k): v for k, v in kinds.items()})
     write_table(index_of(labels, name), folder / "index.csv")
     common = {"objects": str(folder / "objects.zarr"), "index": str(folder / "index.parquet")}
     parts = [str(folder / f"part{s}") for s in range(slabs)]
@@ -65,7 +66,7 @@ def test_tables_agree_with_one_another(tmp_path):
 def test_no_object_at_all(tmp_path):
     found = tables(tmp_path / "o", np.zeros((40, 20, 20), np.uint32), 2)
     assert tuple(found["objects"].columns) == COLUMNS
-    assert [len(found[n]) for n in NAMES] == [0, 0, 0, 0]
+    assert [len(found[n]) for n in NAMES] == [0, 0, 0, 1]  # the class has its row
 
 
 def test_one_object_and_tiny_ones(tmp_path):

@@ -32,9 +32,10 @@ STEPS = (
 def networks(folder: Path) -> dict[str, str]:
     """Files of the smallest networks of both kinds, not trained."""
     files = {}
+    seen = {"voxel_size_nm": VOXEL_NM, "denoised": False}
     for kind, more in {
         "denoiser": {},
-        "segmenter": {"classes": ["fibril"], "values": [1]},
+        "segmenter": {"classes": ["fibril"], "values": [1], **seen},
     }.items():
         residual = kind == "denoiser"
         network = Network(1 if residual else 2, base=4, depth=2, stride=2, residual=residual)

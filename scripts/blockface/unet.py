@@ -7,60 +7,39 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn.functional import max_pool2d, pixel_shuffle, pixel_unshuffle
+from torch.nn.functional import max_pool2d, max_pool3d, pixel_shuffle, pixel_unshuffle
 
 from blockface.errors import InputError
+from blockface.network import Network
 
 
-@dataclass(frozen=True)
-class Network:
-    """Description of a U-Net; two networks are the same if their descriptions are.
-
-    ``context`` neighbouring slices on either side enter as channels (0: plain 2-D). ``stride`` 2
-    folds 2 × 2 pixels into channels at the entry and unfolds them at the exit: nothing is lost,
-    it sees twice as far and is about four times as fast. ``residual``:
-    the output is added to the middle slice, for denoising; such a network has no batch
-    normalisation, which would disturb grey levels.
-    """
-
-    outputs: int
-    base: int = 32
-    depth: int = 4
-    context: int = 0
-    stride: int = 1
-    residual: bool = False
-
-    @property
-    def inputs(self) -> int:
-        """Number of input channels."""
-        return 2 * self.context + 1
-
-    @property
-    def multiple(self) -> int:
-        """Edge lengths of the input must be multiples of this."""
-        return self.stride * 2 ** (self.depth - 1)
+FLAT = nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d
+DEEP = nn.Conv3d, nn.ConvTranspose3d, nn.BatchNorm3d
 
 
 class Block(nn.Module):
-    """Two 3 × 3 convolutions with a shortcut, and batch normalisation if ``normalise``.
+    """Two 3 × 3 (× 3) convolutions with a shortcut, and batch normalisation if the network has it.
 
     Batch rather than group normalisation: in use it is a fixed scaling, so what a tile gives
     does not depend on what else lies in the tile, and tiles join without seams.
     """
 
-    def __init__(self, inputs: int, outputs: int, normalise: bool):
+    def __init__(self, inputs: int, outputs: int, network: Network, kernel: tuple[int, int, int]):
         super().__init__()
+        convolution, _, norm = DEEP if network.volumetric else FLAT
+        normalise, kernel = not network.residual, kernel if network.volumetric else kernel[1:]
+        padding = tuple(n // 2 for n in kernel)
         self.body = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, padding=1, bias=not normalise),
-            nn.BatchNorm2d(outputs) if normalise else nn.Identity(),
+            convolution(inputs, outputs, kernel, padding=padding, bias=not normalise),
+            norm(outputs) if normalise else nn.Identity(),
             nn.ReLU(inplace=True),
-            nn.Conv2d(outputs, outputs, 3, padding=1, bias=not normalise),
-            nn.BatchNorm2d(outputs) if normalise else nn.Identity(),
+            convolution(outputs, outputs, kernel, padding=padding, bias=not normalise),
+            norm(outputs) if normalise else nn.Identity(),
         )
-        self.shortcut = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+        self.shortcut = nn.Identity() if inputs == outputs else convolution(inputs, outputs, 1)
 
     def forward(self, x):
-        """Features of the same height and width."""
+        """Features of the same depth, height and width."""
         return torch.relu(self.body(x) + self.shortcut(x))
 
 
@@ -70,35 +49,55 @@ class UNet(nn.Module):
     def __init__(self, network: Network):
         super().__init__()
         self.network = network
+        deep, levels = network.volumetric, network.levels
+        convolution, enlarge, _ = DEEP if deep else FLAT
         widths = [network.base * 2**level for level in range(network.depth)]
-        norm = not network.residual
-        entry = network.inputs * network.stride**2
+        self.poolings = [level.pooling if deep else level.pooling[1:] for level in levels]
+        entry = (1 if deep else network.inputs) * network.stride**2
         self.down = nn.ModuleList(
-            Block(i, o, norm) for i, o in zip([entry, *widths], widths, strict=False)
+            Block(i, o, network, level.kernel)
+            for i, o, level in zip([entry, *widths], widths, levels, strict=False)
         )
+        steps = list(zip(itertools.pairwise(widths), levels, self.poolings[1:], strict=False))
         self.up = nn.ModuleList(
-            nn.ModuleList(
-                [nn.ConvTranspose2d(wide, narrow, 2, stride=2), Block(wide, narrow, norm)]
-            )
-            for narrow, wide in reversed(list(itertools.pairwise(widths)))
-        )
-        self.head = nn.Conv2d(widths[0], network.outputs * network.stride**2, 1)
+            nn.ModuleList([
+                enlarge(wide, narrow, pooling, stride=pooling),
+                Block(wide, narrow, network, level.kernel),
+            ])
+            for (narrow, wide), level, pooling in reversed(steps)
+        )  # fmt: skip
+        self.head = convolution(widths[0], network.outputs * network.stride**2, 1)
         if network.residual:  # begin as the identity
             nn.init.zeros_(self.head.weight)
             nn.init.zeros_(self.head.bias)
 
     def forward(self, x):
-        """Output (batch, outputs, y, x) of a normalised image (batch, inputs, y, x)."""
-        stride = self.network.stride
-        kept, features = [], pixel_unshuffle(x, stride)
-        for level, block in enumerate(self.down):
-            features = block(features if level == 0 else max_pool2d(features, 2))
+        """Output (batch, outputs, y, x) of a normalised image (batch, inputs, y, x).
+
+        Of a volumetric network (batch, outputs, z, y, x) of (batch, z, y, x).
+        """
+        pool = max_pool3d if self.network.volumetric else max_pool2d
+        kept, features = [], self.folded(x)
+        for level, (block, pooling) in enumerate(zip(self.down, self.poolings, strict=True)):
+            features = block(features if level == 0 else pool(features, pooling))
             kept.append(features)
         for (enlarge, block), skip in zip(self.up, reversed(kept[:-1]), strict=True):
             features = block(torch.cat([enlarge(features), skip], dim=1))
-        y = pixel_shuffle(self.head(features), stride)
+        y = self.unfolded(self.head(features))
         middle = self.network.context
         return y + x[:, middle : middle + 1] if self.network.residual else y
+
+    def folded(self, x):
+        """``x`` with its pixels folded into channels, and a channel axis if it is a volume."""
+        if not self.network.volumetric:
+            return pixel_unshuffle(x, self.network.stride)
+        return pixel_unshuffle(x[:, :, None], self.network.stride).transpose(1, 2)
+
+    def unfolded(self, y):
+        """Channels of ``y`` unfolded into pixels."""
+        if not self.network.volumetric:
+            return pixel_shuffle(y, self.network.stride)
+        return pixel_shuffle(y.transpose(1, 2), self.network.stride).transpose(1, 2)
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,9 @@ class Hardware:
 
     def place(self, thing):
         """Module or image batch on the device, channels last."""
-        return thing.to(self.device, memory_format=torch.channels_last)
+        deep = isinstance(thing, UNet) and thing.network.volumetric
+        layout = torch.channels_last_3d if deep else torch.channels_last
+        return thing.to(self.device, memory_format=layout)
 
 
 def save_model(path: str | Path, model: UNet, task: dict) -> None:

@@ -3,20 +3,23 @@
 import zarr
 
 from blockface.job import run
+from blockface.network import neighbours
 from blockface.patches import check_size, choose
 from blockface.tables import read_table, write_table
-from blockface.volume import open_volume
+from blockface.volume import open_volume, voxel_size
 
 
 def main(
-    *, raw, annotations, annotations_table, table, settings, classes, held_out_slices, seed, threads
-) -> None:
+    *, raw, annotations, annotations_table, table, settings, classes, held_out_slices, seed, threads,
+    context="2d", network=None,
+) -> None:  # fmt: skip
     stack, labels = open_volume(raw), zarr.open_array(annotations, mode="r")
     classes = {int(value): name for value, name in classes.items()}
     size, least = settings["size"], settings["min_foreground"]
     if size is None:
         size = min(320, *stack.shape[1:])
     check_size(size, stack.shape[1:], raw, "datasets.<name>.patches.size")
+    slices = neighbours(context, settings["context"], network or {}, voxel_size(stack))
     files = read_table(annotations_table)
     chosen = choose(
         labels,
@@ -24,7 +27,7 @@ def main(
         held_out=held_out_slices,
         classes=classes,
         size=size,
-        context=settings["context"],
+        context=slices,
         min_foreground={
             name: least.get(name, 0.02) if isinstance(least, dict) else least
             for name in classes.values()
@@ -32,8 +35,9 @@ def main(
         background_share=settings["background_share"],
         seed=seed,
         source=str(annotations),
+        volumetric=context == "3d",
     )
-    write_table(chosen.assign(size=size), table)
+    write_table(chosen.assign(size=size, context=slices), table)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ def main(*, raw, model, denoised, slab, slabs, threads) -> None:
     def encode(values):
         values = (values + 1) * ((high - low) / 2) + low
         values = values.round() if source.dtype.kind in "iu" else values
-        return np.clip(values, limits.min, limits.max).astype(source.dtype)
+        return [np.clip(values[0], limits.min, limits.max).astype(source.dtype)]
 
     def make(path):
         kept = {k: v for k, v in source.attrs.items() if k not in ("axes", "voxel_size_nm")}
@@ -29,8 +29,7 @@ def main(*, raw, model, denoised, slab, slabs, threads) -> None:
         network,
         model,
         raw,
-        denoised,
-        make,
+        {denoised: make},
         slab=slab,
         slabs=slabs,
         normalise=lambda grey: normalised(grey, low, high),

@@ -10,15 +10,22 @@ from blockface.tables import read_table
 from blockface.volume import open_volume, voxel_size
 
 
-def main(*, image, annotations, table, patches, context, classes, threads) -> None:
+def main(
+    *, image, annotations, table, patches, classes, held_out_slices=(), context="2d", threads
+) -> None:
     grey, labels = open_volume(image), zarr.open_array(annotations, mode="r")
     chosen = read_table(table)
+    kept = chosen.loc[chosen["kept"], ["z", "y", "x"]]
+    size, slices = (int(chosen[name].iloc[0]) for name in ("size", "context"))
+    volumetric = context == "3d"
     store_patches(
         patches,
-        list(cut(grey, labels, chosen, int(chosen["size"].iloc[0]), context)),
+        list(cut(grey, labels, chosen, size, slices, held_out_slices, volumetric)),
         grey=dict(grey.attrs["grey"]),
         classes={str(value): name for value, name in classes.items()},
-        context=context,
+        context=slices,
+        volumetric=volumetric,
+        places=kept.to_numpy().tolist(),
         voxel_size_nm=voxel_size(grey),
         denoised=Path(image).stem == "denoised",
     )

@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -54,16 +54,23 @@ def load_patches(path: str | Path) -> tuple[NDArray, dict, str]:
 
 
 def candidates(
-    annotations: zarr.Array, slices: list[int], held_out: list[int], size: int, context: int
+    annotations: zarr.Array,
+    slices: list[int],
+    held_out: list[int],
+    size: int,
+    context: int,
+    volumetric: bool,
 ) -> Iterator[tuple[int, int, int, NDArray, str]]:
     """Places (z, y, x, labels, objection) with something reviewed, half a patch apart.
 
-    ``objection`` is empty, or says why the place may not be used: a held-out slice in it.
+    ``objection`` is empty, or says why the place may not be used: a held-out slice in it. In the
+    many slices of a ``volumetric`` place it does not object: `surroundings` replaces it.
     """
     forbidden = set(held_out)
     for z in slices:
         labels = annotations[z]
-        inside = forbidden.intersection(range(z - context, z + context + 1))
+        reach = 0 if volumetric else context
+        inside = forbidden.intersection(range(z - reach, z + reach + 1))
         objection = f"held-out slice {min(inside)} inside" if inside else ""
         for y in grid(labels.shape[0], size, size // 2):
             for x in grid(labels.shape[1], size, size // 2):
@@ -84,6 +91,7 @@ def choose(
     background_share: float,
     seed: int,
     source: str = "annotations",
+    volumetric: bool = False,
 ) -> pd.DataFrame:
     """Every place looked at, kept or rejected, and why.
 
@@ -99,7 +107,8 @@ def choose(
         No place reaches ``min_foreground``.
     """
     rows = []
-    for z, y, x, labels, objection in candidates(annotations, slices, held_out, size, context):
+    places = candidates(annotations, slices, held_out, size, context, volumetric)
+    for z, y, x, labels, objection in places:
         known = np.count_nonzero(labels != UNKNOWN)
         shares = {name: np.count_nonzero(labels == v) / known for v, name in classes.items()}
         enough = [name for name, share in shares.items() if 0 < share >= min_foreground[name]]
@@ -130,13 +139,45 @@ def choose(
     return table
 
 
-def cut(image: zarr.Array, annotations: zarr.Array, table: pd.DataFrame, size: int, context: int):
-    """Kept patches of ``table`` as arrays (2 * context + 2, y, x): slices, then labels.
+def surroundings(z: int, context: int, depth: int, held_out: Iterable[int]) -> list[int]:
+    """The ``context`` slices on either side of ``z``, and ``z``, of a stack of ``depth`` slices.
 
-    At the first and last slice of the stack the missing neighbours are repeats of that slice.
+    In place of one that is held out, or beyond the stack, the one beside it towards ``z`` is
+    repeated.
+    """
+    held_out, found = set(held_out), [z]
+    for step in (-1, 1):
+        side, last = [], z
+        for n in range(z + step, z + step * (context + 1), step):
+            last = n if 0 <= n < depth and n not in held_out else last
+            side.append(last)
+        found = side[::-1] + found if step < 0 else found + side
+    return found
+
+
+def cut(
+    image: zarr.Array,
+    annotations: zarr.Array,
+    table: pd.DataFrame,
+    size: int,
+    context: int,
+    held_out: Iterable[int] = (),
+    volumetric: bool = False,
+) -> Iterator[NDArray]:
+    """Kept patches of ``table`` as arrays (channels, y, x): 2 * context + 1 slices, then labels.
+
+    Labels are those of the middle slice; of a ``volumetric`` patch those of every slice, unknown
+    where a slice is but a repeat (`surroundings`).
     """
     for z, y, x in table.loc[table["kept"], ["z", "y", "x"]].itertuples(index=False):
-        near = np.clip(np.arange(z - context, z + context + 1), 0, image.shape[0] - 1)
+        near = surroundings(int(z), context, image.shape[0], held_out)
         window = (slice(y, y + size), slice(x, x + size))
-        slices = [image[(int(n), *window)] for n in near]
-        yield np.stack([*slices, annotations[(int(z), *window)].astype(image.dtype)])
+        slices = [image[(n, *window)] for n in near]
+        labels = [annotations[(int(z), *window)]]
+        if volumetric:
+            own = range(int(z) - context, int(z) + context + 1)
+            labels = [
+                annotations[(n, *window)] if n == place else np.full((size, size), UNKNOWN)
+                for n, place in zip(near, own, strict=True)
+            ]
+        yield np.stack([*slices, *(plane.astype(image.dtype) for plane in labels)])

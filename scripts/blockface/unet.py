@@ -100,6 +100,14 @@ class UNet(nn.Module):
         return pixel_shuffle(y.transpose(1, 2), self.network.stride).transpose(1, 2)
 
 
+class Ensemble(nn.Module):
+    """Networks of one description that predict together (`predict.run_tiles`)."""
+
+    def __init__(self, members: list[UNet]):
+        super().__init__()
+        self.members, self.network = nn.ModuleList(members), members[0].network
+
+
 @dataclass(frozen=True)
 class Hardware:
     """Where the arithmetic runs: device, autocast type (None: plain float32), memory layout."""
@@ -131,15 +139,23 @@ class Hardware:
         return thing.to(self.device, memory_format=layout)
 
 
-def save_model(path: str | Path, model: UNet, task: dict) -> None:
+def save_model(path: str | Path, model: UNet | Ensemble, task: dict) -> None:
     """Write description, weights and ``task`` (plain values: classes, grey range, settings)."""
-    weights = {name: value.cpu() for name, value in model.state_dict().items()}
+    members = model.members if isinstance(model, Ensemble) else [model]
+    weights = [{n: v.cpu() for n, v in member.state_dict().items()} for member in members]
+    stored = {"network": asdict(model.network), "weights": weights[0], "task": task}
+    if len(weights) > 1:
+        stored["others"] = weights[1:]
     with open(path, "wb") as file:  # torch hides a full disk if given the name
-        torch.save({"network": asdict(model.network), "weights": weights, "task": task}, file)
+        torch.save(stored, file)
 
 
-def load_model(path: str | Path, hardware: Hardware, kind: str) -> tuple[UNet, dict]:
+def load_model(
+    path: str | Path, hardware: Hardware, kind: str
+) -> tuple[UNet | Ensemble, dict]:
     """Network in evaluation mode and its task, from ``path``; ``kind`` as in ``task["kind"]``.
+
+    An `Ensemble` if there are several members.
 
     Raises
     ------
@@ -159,12 +175,15 @@ def load_model(path: str | Path, hardware: Hardware, kind: str) -> tuple[UNet, d
             f"{path}: this is a {task.get('kind')}, expected a {kind}; "
             "check which model the configuration names"
         )
-    model = UNet(network)
-    try:
-        model.load_state_dict(stored["weights"])
-    except RuntimeError as error:
-        raise InputError(
-            f"{path}: weights do not fit the network {network}: {str(error).splitlines()[0]}; "
-            "train again"
-        ) from error
-    return hardware.place(model).eval(), task
+    members = []
+    for weights in [stored["weights"], *stored.get("others", [])]:
+        model = UNet(network)
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            raise InputError(
+                f"{path}: weights do not fit the network {network}: {str(error).splitlines()[0]}; "
+                "train again"
+            ) from error
+        members.append(hardware.place(model).eval())
+    return (Ensemble(members) if len(members) > 1 else members[0]), task

@@ -116,9 +116,9 @@ def rows_of(source, target, model, *, slab=0, slabs=1, key=None, tiling=None, **
 
     with resumable(target, key or {}, make) as (made, progress):
         predict_rows(
-            model, source, made, progress,
+            model, source, [(made, progress)],
             normalise=lambda grey: (grey / 255).astype(np.float32),
-            encode=lambda value: (value * 255).round().astype(np.uint8),
+            encode=lambda value: [(value[0] * 255).round().astype(np.uint8)],
             finish=lambda output: output,
             tiling=tiling or Tiling(16, 4, 1), hardware=CPU, slab=slab, slabs=slabs, **more,
         )  # fmt: skip

@@ -10,8 +10,8 @@ from blockface.volume import open_volume, voxel_size
 
 
 def main(
-    *, raw, annotations, annotations_table, table, settings, classes, held_out_slices, seed, threads,
-    context="2d", network=None,
+    *, raw, annotations, annotations_table, table, settings, classes, held_out_slices, seed,
+    threads, context="2d", network=None,
 ) -> None:  # fmt: skip
     stack, labels = open_volume(raw), zarr.open_array(annotations, mode="r")
     classes = {int(value): name for value, name in classes.items()}

@@ -26,7 +26,7 @@ def main(
     voxels = None
     if probability:
         class_of = dict(zip(truth["object_id"], truth["class"], strict=True))
-        voxels = class_voxels(str(probability), truth_objects, class_of, float(threshold))
+        voxels = class_voxels(str(probability), truth_objects, class_of, threshold)
     overlap = overlaps(objects, truth_objects)
     matched = add_sizes(match(overlap, found, wanted), found, wanted)
     scores = score(matched, found, false_objects(overlap, found, truth), voxels)

@@ -8,6 +8,7 @@ import pandas as pd
 from blockface.annotations import known_slices
 from blockface.job import run
 from blockface.review import agreement, score_slices
+from blockface.scores import threshold_of
 from blockface.tables import read_table, write_table
 from blockface.volume import open_volume
 
@@ -43,7 +44,8 @@ def main(
         rounds = open_volume(rounds or Path(annotations).with_name("annotation_rounds.zarr"))
         slices = [z for z in known_slices(truth).tolist() if z not in held_out]
         before = open_volume(previous_probability)
-        found = agreement(before, truth, rounds, int(iteration), slices, threshold)
+        level = threshold_of(before, threshold)
+        found = agreement(before, truth, rounds, int(iteration), slices, level)
         for row in found.to_dict("records"):
             log.info("%(class)s: %(changed)d of %(voxels)d corrected voxels were changed", row)
             if row["dice"] < 0.05:
@@ -53,7 +55,8 @@ def main(
                     row,
                 )
         rows.append(found.assign(iteration=int(iteration) - 1, split="corrected"))
-    totals, used = score_slices(predicted, truth, held_out, values, threshold)
+    level = threshold_of(predicted, threshold)
+    totals, used = score_slices(predicted, truth, held_out, values, level)
     rows.append(
         pd.DataFrame(
             [

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from blockface.bundles import clear, export_bundle, has_corrections
 from blockface.job import run
+from blockface.scores import threshold_of
 from blockface.tables import read_table
 from blockface.volume import open_volume
 
@@ -22,7 +23,7 @@ def main(*, worklist, image, probability, corrections, threshold, settings, thre
     folder.mkdir(parents=True, exist_ok=True)
     clear(folder)
     picture, predicted = open_volume(image), open_volume(probability)
-    index = []
+    level, index = threshold_of(predicted, threshold), []
     for row in read_table(worklist, ("rank", "z", "reason", "folder")).to_dict("records"):
         place = folder / str(row["folder"])
         if not has_corrections(place):
@@ -31,7 +32,7 @@ def main(*, worklist, image, probability, corrections, threshold, settings, thre
                 int(row["z"]),
                 picture,
                 predicted,
-                threshold,
+                level,
                 context_slices=int(settings.get("context_slices", 0)),
                 max_xy=int(settings.get("max_xy", 2048)),
                 reason=str(row["reason"]),

@@ -4,15 +4,19 @@ from pathlib import Path
 
 import numpy as np
 
+from blockface.calibration import calibrated
 from blockface.errors import InputError
 from blockface.job import run
 from blockface.predict import Tiling, normalised, predict_slab
-from blockface.segmentation import finish
+from blockface.segmentation import finisher
 from blockface.unet import Hardware, load_model
 from blockface.volume import create_volume, open_volume, voxel_size
+from blockface.votes import votes_of
 
 
-def main(*, image, model, probability, classes, slab, slabs, threads) -> None:
+def main(
+    *, image, model, probability, classes, slab, slabs, threads, boundary=None, votes=None
+) -> None:
     hardware = Hardware.best(threads)
     source = open_volume(image)
     network, task = load_model(model, hardware, kind="segmenter")
@@ -22,27 +26,56 @@ def main(*, image, model, probability, classes, slab, slabs, threads) -> None:
             f"{', '.join(classes.values())}; name the same classes in the configuration"
         )
     check_stack(source, image, model, task, axes=slice(0 if network.network.context else 1, 3))
-    grey = source.attrs["grey"]
+    grey, names = source.attrs["grey"], task["classes"]
+    members, calibration = len(getattr(network, "members", [0])), task.get("calibration", {})
+    edges = task.get("boundary", False)
+    known = {"classes": names, "values": task["values"]}
+    targets = {probability: volume_of(source, len(names), **known, **calibration)}
+    beside = {
+        boundary: (volume_of(source, None, learnt=edges), edges),
+        votes: (volume_of(source, len(names), members=members, **known), members > 1),
+    }
+    for path, (make, used) in beside.items():
+        if path and used:
+            targets[path] = make
+        elif path:
+            make(path)  # empty, it takes no room: what is made does not depend on the network
 
-    def make(path):
-        shape = (len(task["classes"]), *source.shape)
-        known = {"classes": task["classes"], "values": task["values"]}
-        return create_volume(path, shape, np.uint8, voxel_size(source), **known)
+    def encode(outputs):
+        shares = outputs.reshape(members, -1, *outputs.shape[1:])
+        means = shares.mean(axis=0)
+        own = calibrated(means[: len(names)], calibration.get("temperatures"))
+        made = [as_bytes(own)]
+        if boundary in targets:
+            made.append(as_bytes(means[-1]))
+        if votes in targets:
+            made.append(votes_of(shares[:, : len(names)]))
+        return made
 
     predict_slab(
         network,
         model,
         image,
-        probability,
-        make,
+        targets,
         slab=slab,
         slabs=slabs,
         normalise=lambda image: normalised(image, grey["p1"], grey["p99"]),
-        encode=lambda shares: (shares * 255).round().astype(np.uint8),
-        finish=finish,
+        encode=encode,
+        finish=finisher(edges),
         tiling=Tiling(views=task["views"]),
         hardware=hardware,
     )
+
+
+def volume_of(source, channels: int | None, **attributes):
+    """Function that creates a volume of bytes on the grid of ``source`` at a path."""
+    shape = source.shape if channels is None else (channels, *source.shape)
+    return lambda path: create_volume(path, shape, np.uint8, voxel_size(source), **attributes)
+
+
+def as_bytes(shares):
+    """Probabilities as uint8, 255 being 1."""
+    return (shares * 255).round().astype(np.uint8)
 
 
 def check_stack(source, image, model, task, axes) -> None:

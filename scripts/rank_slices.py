@@ -5,6 +5,7 @@ import logging
 from blockface.annotations import known_slices
 from blockface.job import run
 from blockface.review import choose_slices, slice_scores
+from blockface.scores import threshold_of
 from blockface.tables import write_table
 from blockface.volume import open_volume
 
@@ -17,7 +18,8 @@ def main(
     predicted = open_volume(probability)
     held = {int(z) for z in held_out_slices}
     known = [z for z in known_slices(open_volume(annotations)).tolist() if z not in held]
-    scores = slice_scores(predicted, known, list(predicted.attrs["values"]), threshold)
+    level = threshold_of(predicted, threshold)
+    scores = slice_scores(predicted, known, list(predicted.attrs["values"]), level)
     chosen = choose_slices(
         scores,
         int(settings.get("count", 4)),

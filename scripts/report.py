@@ -6,6 +6,8 @@ from pathlib import Path
 from blockface.given import Given
 from blockface.job import run
 from blockface.report import make_report
+from blockface.scores import threshold_of
+from blockface.volume import open_volume
 
 log = logging.getLogger(__name__)
 
@@ -39,12 +41,13 @@ def main(
         "manifest": manifest,
     }  # fmt: skip
     scores = [evaluation] if isinstance(evaluation, (str, Path)) else list(evaluation or [])
+    shown = one(probability)
     given = Given(
         dataset=dataset,
         iteration=int(iteration),
         figures=str(figures),
         held_out_slices=[int(z) for z in held_out_slices or []],
-        threshold=float(threshold),
+        threshold=threshold_of(open_volume(shown) if shown else None, threshold),
         evaluation=[str(path) for path in scores] or None,
         **{name: one(path) for name, path in optional.items()},
     )

@@ -4,46 +4,61 @@ from pathlib import Path
 
 import numpy as np
 
-from blockface.augment import Augmentation
+from blockface.augment import UNKNOWN, Augmentation
+from blockface.calibration import calibrate, set_aside
 from blockface.job import run
+from blockface.network import Network
 from blockface.patches import load_patches
-from blockface.predict import normalised
-from blockface.segmentation import label_channels, loss, sampler, training_dice
+from blockface.predict import Tiling, normalised
+from blockface.segmentation import finisher, label_channels, objective, sampler, training_dice
 from blockface.tables import write_table
+from blockface.touching import boundaries
 from blockface.train import Training, fit, fitting
-from blockface.unet import Hardware, Network, save_model
+from blockface.unet import Hardware, save_model
 
 
 def main(*, patches, model, history, settings, seed, threads) -> None:
-    hardware = Hardware.best(threads)
+    hardware, boundary = Hardware.best(threads), settings["boundary"]
     stored, attributes, digest = load_patches(patches)
     grey, classes = attributes["grey"], attributes["classes"]
-    images = normalised(stored[:, :-1], grey["p1"], grey["p99"])
     values = sorted(int(value) for value in classes)
-    labels = label_channels(stored[:, -1].astype(np.uint8), values)
-    training = Training(seed=seed, **settings["training"])
-    network = Network(outputs=1 + len(values), context=attributes["context"], **settings["network"])
-    training = fitting(training, images.shape[-1], network)
+    network = Network(
+        outputs=1 + len(values) + boundary,
+        context=attributes["context"],
+        volumetric=attributes["volumetric"],
+        voxel_size_nm=tuple(attributes["voxel_size_nm"]),
+        **settings["network"],
+    )
+    images = normalised(stored[:, : network.inputs], grey["p1"], grey["p99"])
+    masks = stored[:, network.inputs :].astype(np.uint8)
+    training = fitting(Training(seed=seed, **settings["training"]), images.shape[-1], network)
+    channels = label_channels(masks, values)
+    labels, aside = set_aside(channels, attributes["places"], settings["calibration"], seed)
+    kinds = [labels]
+    if boundary:
+        edges = boundaries(masks.reshape(-1, *masks.shape[2:])).reshape(masks.shape)
+        kinds.append(np.where(labels == UNKNOWN, UNKNOWN, edges))
     some = np.linspace(0, len(images) - 1, min(8, len(images))).astype(int)
 
     def validate(net):
-        numbers = training_dice(net, images[some], labels[some], hardware)
+        numbers = training_dice(net, images[some], labels[some], len(values), hardware)
         # nothing is set aside to choose weights by: the last average is kept
         return {"score": 0.0, **numbers}
 
+    augmentation = Augmentation(**settings["augmentation"])
     trained, log = fit(
         network,
         training,
-        sample=sampler(
-            images, labels, training, Augmentation(**settings["augmentation"]), hardware
-        ),
-        loss=loss,
+        sample=sampler(images, np.stack(kinds, 1), training, augmentation, hardware, network),
+        loss=objective,
         validate=validate,
         checkpoint=Path(f"{model}.checkpoint"),
         made_from={"settings": settings, "seed": seed, "patches": digest},
         hardware=hardware,
     )
     write_table(log, history)
+    tiling, finish = Tiling(views=settings["views"]), finisher(boundary)
+    asked = settings["calibration"] > 0
     task = {
         "kind": "segmenter",
         "views": settings["views"],
@@ -51,6 +66,10 @@ def main(*, patches, model, history, settings, seed, threads) -> None:
         "classes": [classes[str(v)] for v in values],
         "voxel_size_nm": attributes["voxel_size_nm"],
         "denoised": attributes["denoised"],
+        "boundary": boundary,
+        "calibration": calibrate(trained, images, aside, finish, tiling, hardware, len(values))
+        if asked
+        else {},
     }
     save_model(model, trained, task)
     Path(f"{model}.checkpoint").unlink(missing_ok=True)

@@ -17,7 +17,8 @@ class Augmentation:
 
     ``oblique``: share of images turned by any angle and scaled; the others only by quarter turns,
     which keep the noise as it is. ``scale``: largest factor of enlargement or reduction. ``noise``,
-    ``contrast``, ``brightness``: in units of the grey range; ``blur``: SD in pixels.
+    ``contrast``, ``brightness``: in units of the grey range; ``blur``: SD in pixels. The others are
+    faults of single slices (`slice_faults`).
     """
 
     oblique: float = 0.5
@@ -27,6 +28,11 @@ class Augmentation:
     blur: float = 1.0
     contrast: float = 0.15
     brightness: float = 0.1
+    slice_grey: float = 0.0
+    charging: float = 0.0
+    blurred_slice: float = 0.0
+    missing_slice: float = 0.0
+    shifted_slice: int = 0
 
 
 def sampling_grid(
@@ -58,16 +64,19 @@ def sampling_grid(
 def move(
     images: torch.Tensor, labels: torch.Tensor | None, grid: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """``images`` (n, c, y, x) by cubic and ``labels`` (n, y, x) by nearest sampling at ``grid``.
+    """``images`` (n, c, y, x) by cubic and ``labels`` by nearest sampling at ``grid``.
 
-    Outside the stored patch images are mirrored and labels unknown.
+    ``labels`` are (n, y, x) or (n, planes, y, x). Outside the stored patch images are mirrored and
+    labels unknown.
     """
     moved = grid_sample(images, grid, "bicubic", "reflection", align_corners=False)
     if labels is None:
         return moved, None
-    shifted = labels[:, None].float() - UNKNOWN  # so that zero padding means unknown
+    planes = labels if labels.ndim == 4 else labels[:, None]
+    shifted = planes.float() - UNKNOWN  # so that zero padding means unknown
     taken = grid_sample(shifted, grid, "nearest", "zeros", align_corners=False)
-    return moved, (taken[:, 0] + UNKNOWN).round().long()
+    taken = (taken + UNKNOWN).round().long()
+    return moved, taken if labels.ndim == 4 else taken[:, 0]
 
 
 def blur(images: torch.Tensor, sd: float) -> torch.Tensor:

@@ -118,6 +118,12 @@ def check_names(config: dict) -> None:
                 f"{where}.classes: missing; expected the value and name of each class, such as "
                 "{1: fibril}"
             )
+        context, slices = dataset["context"], dataset["patches"]["context"]
+        if slices is not None and (slices == 0) != (context == "2d"):
+            raise InputError(
+                f"{where}: found context {context} and patches.context {slices}; expected 0 in 2d "
+                "and at least 1 in 2.5d and 3d; leave patches.context out"
+            )
         least, classes = dataset["patches"]["min_foreground"], dataset["classes"].values()
         unknown = sorted(set(least) - set(classes)) if isinstance(least, dict) else []
         if unknown:

@@ -111,7 +111,8 @@ def prepared(source: Classes, core: tuple[slice, ...], units: Metric | None, thr
         pad.append((low - s.start + SHELL, s.stop + SHELL - high))
     near, shell, height = tuple(near), tuple(shell), None
     if units is not None:
-        squared = squared_distances(classes, units, threads)[near].copy()
+        inside = source.inside(classes, tuple(grown))
+        squared = squared_distances(inside, units, threads)[near].copy()
         height = np.pad(heights(classes[near], squared, units)[shell], pad)
     origin = tuple(s.start for s in core)
     return Block(origin, source.shape, np.pad(classes[near][shell], pad), height)
@@ -125,18 +126,20 @@ def separate_slab(
     threads: int = 1,
     block: tuple[int, int, int] = BLOCK,
     only: list[str] | None = None,
+    boundary: str | None = None,
 ) -> None:
     """Make the folder ``local``: provisional objects of the slices ``z`` of the volume ``path``.
 
-    Of all classes, or of those named in ``only``. Begun work lies in ``<local>.partial`` and is
-    taken up after its last finished band.
+    Of all classes, or of those named in ``only``. Watersheds run along ``boundary``, if given
+    (`foreground.Classes`). Begun work lies in ``<local>.partial`` and is taken up after its last
+    finished band.
     """
     settings.check()
     keep_no_large_arrays()
-    source = Classes(path, settings.threshold, only)
+    source = Classes(path, settings.threshold, only, boundary)
     units, merging = settings.rules(source.voxel_size_nm)
     key = {
-        "source": [path, os.stat(Path(path) / "zarr.json").st_mtime_ns],
+        "source": source.files,
         "z": [z.start, z.stop],
         "shape": source.shape,
         "voxel_size_nm": source.voxel_size_nm,

@@ -36,7 +36,7 @@ class Tiling:
         if depth <= 4:
             return self
         tile = max(64, int(self.tile * (4 / depth) ** 0.5) // 16 * 16)
-        return replace(self, tile=tile, overlap=min(self.overlap, tile // 4))
+        return replace(self, tile=tile, overlap=min(self.overlap, tile // 3))
 
 
 def normalised(grey: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -112,7 +112,9 @@ def predict_slice(
     deep, slices = model.network.volumetric, len(image)
     if deep:
         tiling = tiling.of_depth(slices)
-        image = np.pad(image, ((0, -slices % model.network.multiple_z), (0, 0), (0, 0)), "symmetric")
+        image = np.pad(
+            image, ((0, -slices % model.network.multiple_z), (0, 0), (0, 0)), "symmetric"
+        )
     multiple, (_, height, width) = model.network.multiple, image.shape
     edge = [min(tiling.tile, -(-n // multiple) * multiple) for n in (height, width)]
     short = [max(0, e - n) for e, n in zip(edge, (height, width), strict=True)]

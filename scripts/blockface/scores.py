@@ -82,6 +82,13 @@ def confusion(prediction: np.ndarray, truth: np.ndarray, value: int) -> Scores:
     )
 
 
+def threshold_of(probability, asked: float | None) -> float:
+    """The threshold ``asked`` for, else that the volume ``probability`` (or None) came with."""
+    if asked is not None:
+        return float(asked)
+    return 0.5 if probability is None else float(probability.attrs.get("threshold", 0.5))
+
+
 def to_labels(probability: np.ndarray, values: list[int], threshold: float) -> np.ndarray:
     """Labels (uint8, 0 nothing) of a (class, …) array of uint8 ``probability``, 255 being 1.
 

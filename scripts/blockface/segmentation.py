@@ -1,11 +1,19 @@
-"""Learning classes from sparse labels: what is not reviewed takes no part in loss or score."""
+"""Learning classes from sparse labels: what is not reviewed takes no part in loss or score.
+
+Labels of a patch are (kinds, slices, y, x): the classes and, where it is learnt, the boundary
+between objects that touch; of the middle slice alone, or of all slices for a volumetric network.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
 
 from blockface.augment import UNKNOWN, Augmentation, grey, move, sampling_grid
+from blockface.network import Network
+from blockface.slice_faults import slice_faults
 from blockface.train import Training
 from blockface.unet import Hardware, UNet
 
@@ -20,65 +28,128 @@ def label_channels(labels: NDArray, values: list[int]) -> NDArray[np.uint8]:
 
 
 def sampler(
-    images: NDArray, labels: NDArray, training: Training, augmentation: Augmentation, hardware
+    images: NDArray,
+    labels: NDArray,
+    training: Training,
+    augmentation: Augmentation,
+    hardware: Hardware,
+    network: Network,
 ):
-    """Function that draws a batch of normalised ``images`` (n, c, y, x), ``labels`` (n, y, x)."""
+    """Function that draws a batch of normalised ``images`` and of their labels.
+
+    ``images`` (n, slices, y, x), ``labels`` (n, kinds, 1 or slices, y, x). A batch is images
+    (n, slices, y, x) and truth (n, kinds, y, x), or (n, kinds, slices, y, x) for a volumetric
+    ``network``, of as many slices as it can pool, upside down or not.
+    """
     images, labels = torch.from_numpy(images), torch.from_numpy(labels)
+    depth = images.shape[1]
+    deep = depth // network.multiple_z * network.multiple_z if network.volumetric else depth
 
     def sample(rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         chosen = torch.randint(len(images), (training.batch,), generator=rng)
         cells = sampling_grid(training.batch, images.shape[-1], training.crop, augmentation, rng)
-        moved, truth = move(
-            images[chosen].to(hardware.device),
-            labels[chosen].to(hardware.device),
+        some, truth = images[chosen], labels[chosen]
+        if network.volumetric:
+            first = int(torch.randint(depth - deep + 1, (1,), generator=rng))
+            turned = augmentation.mirror and bool(torch.rand(1, generator=rng) < 0.5)
+            some, truth = some[:, first : first + deep], truth[:, :, first : first + deep]
+            some, truth = (some.flip(1), truth.flip(2)) if turned else (some, truth)
+        moved, planes = move(
+            some.to(hardware.device),
+            truth.flatten(1, 2).to(hardware.device),
             cells.to(hardware.device),
         )
-        return hardware.place(grey(moved, augmentation, rng, noisy=slice(None))), truth
+        truth = planes.unflatten(1, truth.shape[1:3])
+        moved, truth = slice_faults(moved, truth, augmentation, rng)
+        moved = grey(moved, augmentation, rng, noisy=slice(None))
+        return hardware.place(moved), truth if network.volumetric else truth[:, :, 0]
 
     return sample
+
+
+def objective(output: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """Loss of the classes, ``truth[:, 0]``, and of the boundary, ``truth[:, 1]``, if it is there.
+
+    Its logit is the last channel of ``output``.
+    """
+    if truth.shape[1] == 1:
+        return loss(output, truth[:, 0])
+    return loss(output[:, :-1], truth[:, 0]) + boundary_loss(output[:, -1], truth[:, 1])
 
 
 def loss(output: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """Soft Dice plus cross-entropy over known voxels (nnU-Net, doi:10.1038/s41592-020-01008-z).
 
-    ``output`` (n, 1 + classes, y, x) before softmax, ``truth`` (n, y, x) with 255 for unknown.
+    ``output`` (n, 1 + classes, …) before softmax, ``truth`` (n, …) with 255 for unknown, … being
+    y, x or z, y, x.
     """
     known = truth != UNKNOWN
-    entropy = cross_entropy(output, truth, ignore_index=UNKNOWN)
     if not known.any():
         return output.sum() * 0
+    entropy = cross_entropy(output, truth, ignore_index=UNKNOWN)
     shares = output.softmax(1)[:, 1:] * known[:, None]
     target = one_hot(truth * known, output.shape[1]).movedim(-1, 1)[:, 1:] * known[:, None]
-    overlap, size = (shares * target).sum((0, 2, 3)), (shares + target).sum((0, 2, 3))
-    present = target.sum((0, 2, 3)) > 0
+    axes = [0, *range(2, output.ndim)]
+    overlap, size = (shares * target).sum(axes), (shares + target).sum(axes)
+    present = target.sum(axes) > 0
     dice = (2 * overlap + 1) / (size + 1)
     return entropy + ((1 - dice) * present).sum() / present.sum().clamp(min=1)
 
 
-def finish(output: torch.Tensor) -> torch.Tensor:
-    """Probabilities of the classes, without the background, of a network's output."""
-    return output.softmax(1)[:, 1:]
+def boundary_loss(logit: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """The same for one yes-or-no channel: ``logit`` and ``truth`` (0, 1, 255 unknown), one shape.
+
+    Boundaries are thin, so they weigh as much as all else in the cross-entropy, up to 20 times.
+    """
+    known = truth != UNKNOWN
+    if not known.any():
+        return logit.sum() * 0
+    logit, target = logit[known], truth[known].float()
+    count = target.sum()
+    rare = ((len(target) - count) / count.clamp(min=1)).clamp(1, 20)
+    entropy = binary_cross_entropy_with_logits(logit, target, pos_weight=rare)
+    share = logit.sigmoid()
+    dice = (2 * (share * target).sum() + 1) / (share.sum() + count + 1)
+    return entropy + (1 - dice) * (count > 0)
+
+
+def finisher(boundary: bool) -> Callable:
+    """Function that makes probabilities of a network's output: classes without background.
+
+    With ``boundary`` that of a boundary is the last.
+    """
+
+    def finish(output: torch.Tensor) -> torch.Tensor:
+        if not boundary:
+            return output.softmax(1)[:, 1:]
+        return torch.cat([output[:, :-1].softmax(1)[:, 1:], output[:, -1:].sigmoid()], dim=1)
+
+    return finish
 
 
 @torch.no_grad()
 def training_dice(
-    model: UNet, images: NDArray, labels: NDArray, hardware: Hardware
+    model: UNet, images: NDArray, labels: NDArray, classes: int, hardware: Hardware
 ) -> dict[str, float]:
-    """Loss and mean Dice over the classes on whole, unchanged patches the network trains on.
+    """Mean Dice over the ``classes`` on whole, unchanged patches the network trains on.
 
-    Sparse annotations are too precious to set some aside; the held-out slices judge the result.
+    ``labels`` (n, 1 or slices, y, x) of channel numbers. Sparse annotations are too precious to
+    set some aside; the held-out slices judge the result.
     """
-    size = images.shape[-1] // model.network.multiple * model.network.multiple
-    channels = model.network.outputs
-    counts = np.zeros((channels, 3))
-    for image, truth in zip(images[..., :size, :size], labels[..., :size, :size], strict=True):
+    network, depth = model.network, images.shape[1]
+    size = images.shape[-1] // network.multiple * network.multiple
+    deep = depth // network.multiple_z * network.multiple_z if network.volumetric else depth
+    counts = np.zeros((1 + classes, 3))
+    images, labels = images[:, :deep, :size, :size], labels[:, :deep, :size, :size]
+    for image, truth in zip(images, labels, strict=True):
         with hardware.autocast():
-            output = model(hardware.place(torch.from_numpy(image[None])))
-        guess = output.float().argmax(1)[0].cpu().numpy()
+            output = model(hardware.place(torch.from_numpy(np.ascontiguousarray(image[None]))))
+        guess = output[0, : 1 + classes].float().argmax(0).cpu().numpy()
+        truth = truth if network.volumetric else truth[0]
         known = truth != UNKNOWN
-        for c in range(1, channels):
+        for c in range(1, 1 + classes):
             a, b = (guess == c) & known, (truth == c) & known
             counts[c] += (a & b).sum(), a.sum(), b.sum()
-    both, guessed, true = counts[1:][counts[1:, 2] > 0].T
-    dice = float(np.mean(2 * both / np.maximum(guessed + true, 1)))
+    both, guessed, true = counts[counts[:, 2] > 0].T
+    dice = float(np.mean(2 * both / np.maximum(guessed + true, 1))) if len(both) else float("nan")
     return {"training_dice": dice}

@@ -29,7 +29,7 @@ def separate_slab(
     """Make the folder ``local``: what is found in the slices ``z`` of the volume ``path``.
 
     ``settings``: method (see `methods.ways`), those of `objects.Settings`, and under ``slices``
-    those of `slices.Settings`. ``boundary``: see `slices.Apart`. Begun work lies in
+    those of `slices.Settings`. ``boundary``: see `foreground.Classes`. Begun work lies in
     ``<local>.partial``.
     """
     settings = {key: value for key, value in settings.items() if value is not None}
@@ -38,22 +38,23 @@ def separate_slab(
     )
     method = settings.pop("method", "components")
     folder, record = Path(f"{local}.partial"), Path(f"{local}.partial/key.json")
-    key = [os.stat(Path(path) / "zarr.json").st_mtime_ns, path, boundary, z.start, z.stop, method]
-    key = json.dumps([*key, settings, across.of_slab])
+    whole = Classes(path, boundary=boundary)
+    key = json.dumps([whole.files, z.start, z.stop, method, settings, across.of_slab])
     if not record.is_file() or record.read_text() != key:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         record.write_text(key)
-    for how, names in ways(method, list(Classes(path).names.values())).items():
+    for how, names in ways(method, list(whole.names.values())).items():
         part = folder / how
         if part.is_dir():
             continue
         if how == "slices":
-            source = Classes(path, across.threshold, names)
-            slices.separate_slab(source, str(part), z, across, threads, boundary=boundary)
+            source = Classes(path, across.threshold, names, boundary)
+            slices.separate_slab(source, str(part), z, across, threads)
         else:
             own = objects.Settings.of({**settings, "method": how})
-            objects.separate_slab(path, str(part), z, own, threads, only=names)
+            edge = boundary if how == "watershed" else None  # what is connected stays so
+            objects.separate_slab(path, str(part), z, own, threads, only=names, boundary=edge)
     shutil.rmtree(local, ignore_errors=True)
     os.replace(folder, local)
 

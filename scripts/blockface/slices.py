@@ -24,7 +24,7 @@ from blockface.heap import give_back, keep_no_large_arrays
 from blockface.heights import metric
 from blockface.objects import BLOCK, walk_band
 from blockface.slab_graph import Slab
-from blockface.volume import create_volume, open_volume, resumable, row_depth
+from blockface.volume import create_volume, resumable, row_depth
 
 log = logging.getLogger(__name__)
 
@@ -81,26 +81,28 @@ class Settings:
 class Apart:
     """Slices ``z`` of a volume of classes, each of another value than the next one.
 
-    Objects never mix values, so what is found in the result are cross-sections. ``boundary``: a
-    volume (z, y, x) uint8 of the edges between touching objects, 255 = certain; where it is above
-    the threshold there is no foreground.
+    Objects never mix values, so what is found in the result are cross-sections.
     """
 
-    def __init__(self, source: Classes, z: slice, level: float, boundary: str | None = None):
-        self.source, self.z, self.level = source, z, level
+    def __init__(self, source: Classes, z: slice):
+        self.source, self.z = source, z
         self.shape = (z.stop - z.start, *source.shape[1:])
         self.rank = {value: 2 * n + 1 for n, value in enumerate(sorted(source.names))}
-        self.boundary = None if boundary is None else open_volume(boundary)
+
+    def there(self, region: tuple[slice, ...]) -> tuple[slice, ...]:
+        """The region in the volume of classes."""
+        return slice(region[0].start + self.z.start, region[0].stop + self.z.start), *region[1:]
+
+    def inside(self, found: np.ndarray, region: tuple[slice, ...]) -> np.ndarray:
+        """As that of the classes."""
+        return self.source.inside(found, self.there(region))
 
     def read(self, region: tuple[slice, ...]) -> np.ndarray:
         """Values 2 n + 1 (even slices of ``z``) and 2 n + 2 of the n-th class; 0 is background."""
-        there = (slice(region[0].start + self.z.start, region[0].stop + self.z.start), *region[1:])
         table = np.zeros(256, np.uint8)
         for value, rank in self.rank.items():
             table[value] = rank
-        found = table[self.source.read(there)]
-        if self.boundary is not None:
-            found[self.boundary[there] > self.level] = 0
+        found = table[self.source.read(self.there(region))]
         odd = found[(region[0].start + 1) % 2 :: 2]
         odd += odd > 0
         return found
@@ -117,28 +119,21 @@ def separate_slab(
     settings: Settings,
     threads: int = 1,
     block: tuple[int, int] = BLOCK[1:],
-    boundary: str | None = None,
 ) -> None:
     """Make the folder ``local``: cross-sections of all classes of ``source`` in the slices ``z``.
 
-    A killed run goes on from its last row. Raises `InputError` where ``boundary`` has another grid.
+    A killed run goes on from its last row.
     """
     keep_no_large_arrays()
-    level = settings.threshold * 255
     shape = (z.stop - z.start, *source.shape[1:])
     key = {
-        "source": [source.path, os.stat(Path(source.path) / "zarr.json").st_mtime_ns, boundary],
+        "source": source.files,
         "z": [z.start, z.stop],
         "shape": source.shape,
         "voxel_size_nm": source.voxel_size_nm,
         "names": source.names,
         "settings": settings.of_slab,
     }
-    if boundary is not None and open_volume(boundary).shape != source.shape:
-        raise InputError(
-            f"{boundary}: shape {open_volume(boundary).shape}, expected that of {source.path}, "
-            f"{source.shape}; predict both from one stack"
-        )
     folder = Path(f"{local}.partial")
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -150,9 +145,7 @@ def separate_slab(
             row = slice(start, min(start + row_depth(shape), z.stop))
             if row in done:
                 continue
-            found, sections = row_sections(
-                Apart(source, row, level, boundary), settings, threads, block
-            )
+            found, sections = row_sections(Apart(source, row), settings, threads, block)
             labels[row.start - z.start : row.stop - z.start] = found
             np.save(folder / f"sections_{start}.npy", sections)
             done.add(row)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Callable
@@ -11,9 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from torch import nn
 
 from blockface.errors import InputError
-from blockface.unet import Hardware, Network, UNet
+from blockface.network import Network
+from blockface.unet import Ensemble, Hardware, UNet
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +25,10 @@ log = logging.getLogger(__name__)
 class Training:
     """Length and pace of a training; everything random comes from ``seed`` and the step.
 
-    Weights are averaged over about the last ``averaging`` of the steps.
+    Weights are averaged over about the last ``averaging`` of the steps. ``members`` above 1: the
+    learning rate falls so many times, first over half of the steps, then over equal shares of the
+    rest, and the averages at the end of each fall make an ensemble at the price of one training
+    (snapshots, Huang et al. 2017, arXiv:1704.00109).
     """
 
     steps: int
@@ -33,6 +39,14 @@ class Training:
     averaging: float = 0.05
     validations: int = 12
     seed: int = 0
+    members: int = 1
+
+    @property
+    def ends(self) -> list[int]:
+        """Steps after which a member is complete; the last is that of the training."""
+        first = self.steps // 2 if self.members > 1 else self.steps
+        rest = max(1, self.members - 1)
+        return sorted({first + (self.steps - first) * n // rest for n in range(self.members)})
 
 
 def fitting(training: Training, stored: int, network: Network) -> Training:
@@ -43,6 +57,13 @@ def fitting(training: Training, stored: int, network: Network) -> Training:
     InputError
         The stored patches are too small for a network of that depth.
     """
+    if network.volumetric and network.inputs < network.multiple_z:
+        raise InputError(
+            f"patches.context {network.context} gives {network.inputs} slices; expected at least "
+            f"{network.multiple_z} for network.depth {network.depth} and voxels of "
+            f"{network.voxel_size_nm} nm (z, y, x); leave patches.context out, or lower "
+            "network.depth"
+        )
     multiple = network.multiple
     crop = min(training.crop, stored) // multiple * multiple
     if crop == 0:
@@ -74,10 +95,28 @@ def begin(network: Network, training: Training, hardware: Hardware) -> dict:
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=training.learning_rate, weight_decay=training.weight_decay
     )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, training.learning_rate, total_steps=training.steps + 1, pct_start=0.1
-    )
+    if training.members > 1:
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, falls(training.ends))
+    else:
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, training.learning_rate, total_steps=training.steps + 1, pct_start=0.1
+        )
     return {"model": model, "average": average, "optimizer": optimizer, "schedule": schedule}
+
+
+def falls(ends: list[int]) -> Callable:
+    """Share of the highest learning rate at a step: cosines that end at ``ends``, after a rise."""
+
+    def share(step: int) -> float:
+        number = min(sum(step >= end for end in ends), len(ends) - 1)
+        first, last = ([0, *ends])[number : number + 2]
+        rise = max(1, (last - first) // 10) if number == 0 else 0
+        if step - first < rise:
+            return 0.04 + 0.96 * (step - first) / rise
+        done = min(1.0, (step - first - rise) / max(1, last - first - rise))
+        return max(1e-5, (1 + math.cos(math.pi * done)) / 2)
+
+    return share
 
 
 def fit(
@@ -91,8 +130,8 @@ def fit(
     made_from: dict,
     hardware: Hardware,
     save_every_s: float = 20.0,
-) -> tuple[UNet, pd.DataFrame]:
-    """Trained network with the best weights seen, and its history.
+) -> tuple[UNet | Ensemble, pd.DataFrame]:
+    """Trained network with the best weights seen, or all its members, and its history.
 
     AdamW with a one-cycle cosine schedule; weights are averaged (EMA), and validation judges the
     average. ``sample(rng)`` returns a batch (images, targets) on the device, ``loss(output,
@@ -131,12 +170,26 @@ def fit(
             note(state, step + 1, losses, numbers, schedule.get_last_lr()[0], average.module)
             pace = (time.monotonic() - began) / (step + 1 - state["step"])
             log.info("of %d; about %.0f s left", training.steps, pace * (training.steps - step - 1))
+        if training.members > 1 and step + 1 in training.ends:
+            calibrate(average.module, sample, training.seed, hardware)
+            state["members"].append(weights_of(average.module))
         if time.monotonic() - saved > save_every_s:
             save(checkpoint, parts, state | {"step": step + 1, "losses": losses}, made_from)
             saved = time.monotonic()
+    history = pd.DataFrame(state["history"])
+    if training.members > 1:
+        members = [hardware.place(UNet(network)) for _ in state["members"]]
+        for member, weights in zip(members, state["members"], strict=True):
+            member.load_state_dict(weights)
+        return Ensemble(members).eval(), history
     model.load_state_dict(state["best"]["weights"])
     log.info("kept the weights of step %d", state["best"]["step"])
-    return model.eval(), pd.DataFrame(state["history"])
+    return model.eval(), history
+
+
+def weights_of(model: UNet) -> dict:
+    """Copy of all weights and statistics, on the processor."""
+    return {name: value.cpu().clone() for name, value in model.state_dict().items()}
 
 
 def note(
@@ -153,8 +206,7 @@ def note(
     losses.clear()
     log.info(", ".join(f"{name} {value:.4g}" for name, value in row.items()))
     if state["best"] is None or score >= state["best"]["score"]:
-        weights = {name: value.cpu().clone() for name, value in model.state_dict().items()}
-        state["best"] = {"score": score, "step": step, "weights": weights}
+        state["best"] = {"score": score, "step": step, "weights": weights_of(model)}
 
 
 @torch.no_grad()
@@ -164,7 +216,7 @@ def calibrate(model: UNet, sample: Callable, seed: int, hardware: Hardware) -> N
     Averaging weights does not average the statistics of what they compute (Izmailov et al. 2018,
     arXiv:1803.05407).
     """
-    norms = [m for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    norms = [m for m in model.modules() if isinstance(m, (nn.BatchNorm2d, nn.BatchNorm3d))]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over the batches below
@@ -184,7 +236,7 @@ def save(checkpoint: Path, parts: dict, state: dict, made_from: dict) -> None:
 
 def restore(checkpoint: Path, parts: dict, made_from: dict) -> dict:
     """State to go on from: that of ``checkpoint`` if it was made from the same, else the start."""
-    start = {"step": 0, "history": [], "best": None, "losses": []}
+    start = {"step": 0, "history": [], "best": None, "losses": [], "members": []}
     if not checkpoint.is_file():
         return start
     stored = torch.load(checkpoint, map_location="cpu", weights_only=True)

@@ -59,7 +59,7 @@ def same_grid(found, found_path: str, truth, truth_path: str) -> None:
 
 
 def class_voxels(
-    classes_path: str, truth_path: str, class_of: dict[int, str], threshold: float
+    classes_path: str, truth_path: str, class_of: dict[int, str], threshold: float | None
 ) -> pd.DataFrame:
     """Voxels found, true and both, by class, of a segmentation against a truth of ids (z, y, x).
 

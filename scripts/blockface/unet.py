@@ -12,7 +12,6 @@ from torch.nn.functional import max_pool2d, max_pool3d, pixel_shuffle, pixel_uns
 from blockface.errors import InputError
 from blockface.network import Network
 
-
 FLAT = nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d
 DEEP = nn.Conv3d, nn.ConvTranspose3d, nn.BatchNorm3d
 
@@ -91,13 +90,13 @@ class UNet(nn.Module):
         """``x`` with its pixels folded into channels, and a channel axis if it is a volume."""
         if not self.network.volumetric:
             return pixel_unshuffle(x, self.network.stride)
-        return pixel_unshuffle(x[:, :, None], self.network.stride).transpose(1, 2)
+        return pixel_unshuffle(x.contiguous()[:, :, None], self.network.stride).transpose(1, 2)
 
     def unfolded(self, y):
         """Channels of ``y`` unfolded into pixels."""
         if not self.network.volumetric:
             return pixel_shuffle(y, self.network.stride)
-        return pixel_shuffle(y.transpose(1, 2), self.network.stride).transpose(1, 2)
+        return pixel_shuffle(y.transpose(1, 2).contiguous(), self.network.stride).transpose(1, 2)
 
 
 class Ensemble(nn.Module):
@@ -150,9 +149,7 @@ def save_model(path: str | Path, model: UNet | Ensemble, task: dict) -> None:
         torch.save(stored, file)
 
 
-def load_model(
-    path: str | Path, hardware: Hardware, kind: str
-) -> tuple[UNet | Ensemble, dict]:
+def load_model(path: str | Path, hardware: Hardware, kind: str) -> tuple[UNet | Ensemble, dict]:
     """Network in evaluation mode and its task, from ``path``; ``kind`` as in ``task["kind"]``.
 
     An `Ensemble` if there are several members.

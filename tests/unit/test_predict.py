@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blockface.predict import Tiling, corners, predict_rows, predict_slice, ramp, views
-from blockface.unet import Hardware, Network, UNet
+from blockface.unet import Ensemble, Hardware, Network, UNet
 from blockface.volume import create_volume, open_volume, resumable, slab_rows
 
 CPU = Hardware(torch.device("cpu"), None)
@@ -110,7 +110,8 @@ def volume(path, shape=(40, 24, 28)):
     return open_volume(path), values
 
 
-def rows_of(source, target, model, *, slab=0, slabs=1, key=None, tiling=None, **more):
+def rows_of(source, target, model, *, slab=0, slabs=1, key=None, tiling=None,
+            finish=lambda output: output, **more):  # fmt: skip
     def make(at):
         return create_volume(at, source.shape, np.uint8, (50, 10, 10))
 
@@ -119,7 +120,7 @@ def rows_of(source, target, model, *, slab=0, slabs=1, key=None, tiling=None, **
             model, source, [(made, progress)],
             normalise=lambda grey: (grey / 255).astype(np.float32),
             encode=lambda value: [(value[0] * 255).round().astype(np.uint8)],
-            finish=lambda output: output,
+            finish=finish,
             tiling=tiling or Tiling(16, 4, 1), hardware=CPU, slab=slab, slabs=slabs, **more,
         )  # fmt: skip
     return zarr.open_array(str(target), mode="r")[:]
@@ -179,3 +180,61 @@ def test_rows_done_before_are_left_alone(tmp_path):
     later = Dies(weights=IDENTITY)
     later.left = 24 * 6  # enough for what is left, not for all
     assert np.array_equal(rows_of(source, tmp_path / "t.zarr", later), values)
+
+
+def volumetric(context=12, **more):
+    torch.manual_seed(2)
+    description = {"outputs": 1, "base": 4, "depth": 2, "volumetric": True, **more}
+    model = UNet(Network(context=context, **description)).eval()
+    torch.nn.init.normal_(model.head.weight, std=2)
+    return model
+
+
+@pytest.mark.parametrize("voxel", [(1.0, 1.0, 1.0), (1.5, 1.0, 1.0), (5.0, 1.0, 1.0)])
+def test_rows_of_a_volumetric_network_join_as_if_done_at_once(tmp_path, voxel):
+    source, values = volume(tmp_path / "s.zarr")  # rows of 16, 16 and 8 slices
+    model = volumetric(voxel_size_nm=voxel)
+    made = rows_of(
+        source, tmp_path / "t.zarr", model, tiling=Tiling(64, 0, 1), finish=torch.sigmoid
+    )
+    with torch.no_grad():
+        at_once = model(torch.from_numpy(values[None] / np.float32(255))).sigmoid()[0, 0].numpy()
+    assert at_once.std() > 5 / 255
+    assert np.abs(made / 255 - at_once).max() < 0.51 / 255
+
+
+@pytest.mark.parametrize("slabs", [2, 3])
+def test_slabs_of_a_volumetric_network_give_what_one_job_gives(tmp_path, slabs):
+    source, _ = volume(tmp_path / "s.zarr")
+    model = volumetric(context=3)  # less than it sees
+    together = rows_of(source, tmp_path / "one.zarr", model)
+    for slab in range(slabs):
+        part = rows_of(source, tmp_path / f"{slab}.zarr", model, slab=slab, slabs=slabs)
+        for row in slab_rows(source.shape, slab, slabs):
+            assert np.array_equal(part[row], together[row])
+
+
+def test_tiles_of_a_volumetric_network_join_as_if_done_at_once():
+    model = volumetric()
+    image = np.random.default_rng(1).random((6, 190, 180), np.float32)
+
+    def all_of(tile, overlap):
+        bands = [b for _, b in predict_slice(model, image, Tiling(tile, overlap, 1), CPU)]
+        return np.concatenate(bands, axis=2)
+
+    tiled, at_once = all_of(180, 64), all_of(400, 0)
+    assert tiled.shape == at_once.shape == (1, 6, 190, 180)
+    assert np.abs(tiled - at_once)[..., 20:-20, 20:-20].max() < 0.1 * at_once.std()
+    assert np.sqrt(np.mean((tiled - at_once) ** 2)) < 0.02 * at_once.std()
+
+
+@pytest.mark.parametrize(("members", "count"), [(2, 4), (3, 4), (4, 1), (3, 1)])
+def test_members_share_the_views_and_keep_their_own_means(members, count):
+    image = np.random.default_rng(4).random((1, 16, 16), np.float32)
+    factors = np.arange(1, members + 1)
+    together = Ensemble([Local(weights=(f * np.array(IDENTITY)).tolist()) for f in factors])
+    together.members = torch.nn.ModuleList([m.float() for m in together.members])
+    for member in together.members:
+        member.kernel = member.kernel.float()
+    made = whole(together, image, Tiling(16, 0, count))
+    np.testing.assert_allclose(made, factors[:, None, None] * image, rtol=1e-5)

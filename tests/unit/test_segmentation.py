@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blockface.augment import UNKNOWN
-from blockface.segmentation import finish, label_channels, loss
+from blockface.segmentation import finisher, label_channels, loss
 
 
 def scene(seed: int, unknown: float, classes: int = 2):
@@ -72,6 +72,7 @@ def test_channels_and_probabilities():
     labels = np.array([[0, 3, 7], [255, 9, 3]], np.uint8)
     assert label_channels(labels, [3, 7]).tolist() == [[0, 1, 2], [255, 255, 1]]
     output = torch.randn(2, 3, 4, 4)
+    finish = finisher(boundary=False)
     shares = finish(output)
     assert shares.shape == (2, 2, 4, 4)
     background = output.softmax(1)[:, 0]

@@ -40,8 +40,8 @@ def separated(classes, size=(50, 10, 10), cuts=(), block=(256, 512), boundary=No
             boundary = f"{folder}/edge.zarr"
         for z0, z1 in pairwise([0, *cuts, len(classes)]):
             slabs.append(f"{folder}/{z0}_{z1}")
-            given_ = Classes(source), slabs[-1], slice(z0, z1), chosen, threads, block, boundary
-            slices.separate_slab(*given_)
+            given_ = Classes(source, boundary=boundary), slabs[-1], slice(z0, z1), chosen
+            slices.separate_slab(*given_, threads, block)
         sources = Linked.of_all(slabs, chosen)
         index, ids = join_objects(sources, f"{folder}/objects.zarr", least)
         links = links_of(list(zip(sources, ids, strict=True)))
@@ -237,8 +237,9 @@ def test_a_boundary_parts_what_touches():
     edge[:, :, 19] = 255
     assert len(separated(mask)[1]) == 1
     ids, index, _ = separated(mask, boundary=edge)
-    assert index["voxels"].tolist() == [8 * 10 * 14, 8 * 10 * 15]
-    assert not ids[edge > 0].any()
+    assert index["voxels"].sum() == mask.sum()  # voxels of the boundary belong to either
+    assert index["voxels"].tolist() in ([8 * 10 * 15, 8 * 10 * 15], [8 * 10 * 14, 8 * 10 * 16])
+    assert (ids[:, 5:15, 5:19] == ids[0, 5, 5]).all()
     with pytest.raises(InputError, match="expected that of"):
         separated(mask, boundary=edge[:, :-1])
 

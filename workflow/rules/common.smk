@@ -204,6 +204,17 @@ def separable(wildcards):
     return {kind: f"{folder}/{kind}.zarr"}
 
 
+def boundary_of(wildcards):
+    """Volume of the boundaries between objects that touch, if they are learnt."""
+    learnt = "stack" in of(wildcards) and of(wildcards)["boundary"]
+    return f"results/{wildcards.dataset}/iter_{wildcards.iteration}/boundary.zarr" if learnt else []
+
+
+def pooling_of(wildcards):
+    """Settings of the network that decide how many slices a volume of it must have."""
+    return {key: of(wildcards)["network"][key] for key in ("depth", "stride")}
+
+
 def slabs_of(pattern):
     """Input function: the slabs that make up a volume or table."""
 

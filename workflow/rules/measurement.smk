@@ -27,6 +27,7 @@ rule import_labels:
 rule separate_slab:
     input:
         unpack(separable),
+        boundary=boundary_of,
     output:
         local=temp(directory("results/{dataset}/iter_{iteration}/objects.slabs/{slab}-of-{slabs}")),
     log:

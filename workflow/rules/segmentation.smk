@@ -50,10 +50,12 @@ rule choose_segmentation_patches:
         runtime="1h",
     params:
         settings=setting("patches"),
+        context=setting("context"),
+        network=pooling_of,
         classes=setting("classes"),
         held_out_slices=setting("held_out_slices"),
         seed=config["seed"],
-        revision=1,
+        revision=2,
     script:
         "../../scripts/choose_segmentation_patches.py"
 
@@ -74,9 +76,10 @@ rule extract_segmentation_patches:
         mem_mb=8000,
         runtime="1h",
     params:
-        context=lambda wildcards: of(wildcards)["patches"]["context"],
+        context=setting("context"),
         classes=setting("classes"),
-        revision=2,
+        held_out_slices=setting("held_out_slices"),
+        revision=3,
     script:
         "../../scripts/extract_segmentation_patches.py"
 
@@ -101,9 +104,11 @@ rule train_segmenter:
         mem_mb=16000,
         runtime="12h",
     params:
-        settings=setting("network", "training", "augmentation", "views"),
+        settings=setting(
+            "network", "training", "augmentation", "views", "boundary", "calibration"
+        ),
         seed=config["seed"],
-        revision=1,
+        revision=2,
     script:
         "../../scripts/train_segmenter.py"
 
@@ -117,6 +122,13 @@ rule predict_slab:
             directory(
                 "results/{dataset}/iter_{iteration}/probability.slabs/{slab}-of-{slabs}.zarr"
             )
+        ),
+        # these two are empty unless the network learnt boundaries, or is an ensemble
+        boundary=temp(
+            directory("results/{dataset}/iter_{iteration}/boundary.slabs/{slab}-of-{slabs}.zarr")
+        ),
+        votes=temp(
+            directory("results/{dataset}/iter_{iteration}/votes.slabs/{slab}-of-{slabs}.zarr")
         ),
     log:
         "logs/{dataset}/iter_{iteration}/predict_slab/{slab}-of-{slabs}.log",
@@ -134,7 +146,7 @@ rule predict_slab:
         classes=setting("classes"),
         slab=lambda wildcards: int(wildcards.slab),
         slabs=lambda wildcards: int(wildcards.slabs),
-        revision=1,
+        revision=2,
     script:
         "../../scripts/predict_slab.py"
 
@@ -144,8 +156,16 @@ rule predict:
         slabs=slabs_of(
             "results/{{dataset}}/iter_{{iteration}}/probability.slabs/{slab}-of-{slabs}.zarr"
         ),
+        boundary_slabs=slabs_of(
+            "results/{{dataset}}/iter_{{iteration}}/boundary.slabs/{slab}-of-{slabs}.zarr"
+        ),
+        votes_slabs=slabs_of(
+            "results/{{dataset}}/iter_{{iteration}}/votes.slabs/{slab}-of-{slabs}.zarr"
+        ),
     output:
         volume=directory("results/{dataset}/iter_{iteration}/probability.zarr"),
+        boundary=directory("results/{dataset}/iter_{iteration}/boundary.zarr"),
+        votes=directory("results/{dataset}/iter_{iteration}/votes.zarr"),
     log:
         "logs/{dataset}/iter_{iteration}/predict.log",
     localrule: True
@@ -153,7 +173,7 @@ rule predict:
         "../../envs/cpu.yaml"
     threads: 1
     script:
-        "../../scripts/join_slabs.py"
+        "../../scripts/predict.py"
 
 
 rule evaluate:

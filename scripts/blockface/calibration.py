@@ -1,0 +1,160 @@
+"""Probabilities that mean what they say, and the threshold, from annotations set aside for it.
+
+A part of the annotated area is not trained on; there the network is as sure as it will be elsewhere
+on these slices. Held-out slices are never looked at. Temperatures (Guo et al. 2017,
+arXiv:1706.04599) act on the blended probabilities of all views and members.
+"""
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from blockface.augment import UNKNOWN
+from blockface.predict import Tiling, predict_slice
+
+log = logging.getLogger(__name__)
+
+BLOCK = 48  # edge in pixels of the areas that are set aside
+LEAST = 200  # voxels of a class below which its temperature stays 1
+NEVER = 1e-6  # smallest probability that is told from 0
+
+
+def set_aside(labels: NDArray, places: NDArray, share: float, seed: int) -> tuple[NDArray, NDArray]:
+    """``labels`` to learn from and labels to calibrate on, each unknown where the other is known.
+
+    ``labels`` (n, s, y, x), s slices around the middle one; ``places`` (n, 3): z, y, x of the
+    middle slice's first pixel in the stack. Blocks of the stack, ``share`` of them, drawn by
+    ``seed``, are set aside: overlapping patches agree on them.
+    """
+    s, height, width = labels.shape[1:]
+    drawn = np.zeros(labels.shape, bool)
+    for patch, (z, y, x) in zip(drawn, np.asarray(places), strict=True):
+        zs = z + np.arange(s) - s // 2
+        ys, xs = (
+            np.arange(first, first + size) // BLOCK for first, size in ((y, height), (x, width))
+        )
+        patch[:] = hashed(seed, zs[:, None, None], ys[:, None], xs) < share
+    return np.where(drawn, UNKNOWN, labels), np.where(drawn, labels, UNKNOWN)
+
+
+def hashed(seed: int, *numbers: NDArray) -> NDArray[np.float64]:
+    """Random numbers from 0 to 1 that belong to ``seed`` and ``numbers`` (splitmix64)."""
+    state = np.uint64(seed)
+    for number in numbers:
+        state = state + np.asarray(number).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        state = state ^ (state >> np.uint64(31))
+    return state / 2.0**64
+
+
+def with_background(shares: NDArray) -> NDArray:
+    """Probabilities (1 + classes, …), the background's first, of those of the classes."""
+    return np.concatenate([1 - shares.sum(axis=0, keepdims=True), shares])
+
+
+def calibrated(shares: NDArray, temperatures: list[float] | None) -> NDArray:
+    """``shares`` (classes, …) with the logarithm of each divided by its temperature.
+
+    ``temperatures``: of the background, then of each class; None changes nothing.
+    """
+    if temperatures is None:
+        return shares
+    power = 1 / np.asarray(temperatures, np.float32).reshape(-1, *[1] * (shares.ndim - 1))
+    weight = np.maximum(with_background(shares), np.float32(NEVER)) ** power
+    return weight[1:] / weight.sum(axis=0)
+
+
+def log_loss(shares: NDArray, truth: NDArray) -> float:
+    """Mean negative logarithm (nats) of the probability of what is true.
+
+    ``shares`` (classes, n), ``truth`` (n) channel numbers, 0 background.
+    """
+    said = np.take_along_axis(with_background(shares), truth[None].astype(int), axis=0)
+    return float(-np.log(np.maximum(said, NEVER)).mean())
+
+
+def fit_temperatures(shares: NDArray, truth: NDArray) -> list[float]:
+    """Temperatures for `calibrated` that make the log loss least; convex in their inverses.
+
+    ``shares`` (classes, n), ``truth`` (n) channel numbers. A class of hardly any voxels keeps 1.
+    """
+    logs = np.log(np.maximum(with_background(shares), NEVER))
+    counts = np.bincount(truth, minlength=len(logs))
+    right = truth[None] == np.arange(len(logs))[:, None]
+
+    def cost(power):
+        z = logs * power[:, None]
+        z -= z.max(axis=0)
+        total = np.log(np.exp(z).sum(axis=0))
+        value = (total - z[truth, np.arange(len(truth))]).mean()
+        return value, (logs * (np.exp(z - total) - right)).mean(axis=1)
+
+    bounds = [(0.1, 10) if count >= LEAST else (1, 1) for count in counts]
+    found = minimize(cost, np.ones(len(logs)), jac=True, bounds=bounds, method="L-BFGS-B")
+    return (1 / found.x).tolist()
+
+
+def best_threshold(shares: NDArray, truth: NDArray) -> float:
+    """Threshold, in steps of 0.05, with the best mean Dice of the likeliest class that reaches it.
+
+    Of equal ones the nearest to one half. ``shares`` (classes, n), ``truth`` (n).
+    """
+    likeliest, best = shares.argmax(axis=0) + 1, shares.max(axis=0)
+    present = [c for c in range(1, 1 + len(shares)) if (truth == c).any()]
+
+    def dice(threshold):
+        found = likeliest * (best >= threshold)
+        pairs = [((found == c), (truth == c)) for c in present]
+        return np.mean([2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in pairs])
+
+    steps = sorted(np.arange(1, 20) / 20, key=lambda t: abs(t - 0.5))
+    return float(max(steps, key=dice))
+
+
+def predictions(
+    model, images: NDArray, labels: NDArray, finish, tiling: Tiling, hardware, classes: int
+) -> Iterator[tuple[NDArray, NDArray]]:
+    """Shares (classes, n) and truth (n) of the known voxels of each patch that has any.
+
+    ``images`` (n, slices, y, x), ``labels`` (n, 1 or slices, y, x) of channel numbers.
+    """
+    for image, truth in zip(images, labels, strict=True):
+        known = truth != UNKNOWN
+        if not known.any():
+            continue
+        bands = [band for _, band in predict_slice(model, image, tiling, hardware, finish)]
+        made = np.concatenate(bands, axis=-2)
+        made = made if model.network.volumetric else made[:, None]
+        members = len(getattr(model, "members", [model]))
+        mean = made.reshape(members, -1, *made.shape[1:])[:, :classes].mean(axis=0)
+        yield mean[:, known], truth[known].astype(int)
+
+
+def calibrate(model, images, labels, finish, tiling: Tiling, hardware, classes: int) -> dict:
+    """Temperatures, threshold, log loss before and after, and voxels; empty if nothing is known.
+
+    Arguments as for `predictions`.
+    """
+    parts = list(predictions(model, images, labels, finish, tiling, hardware, classes))
+    truth = np.concatenate([t for _, t in parts]) if parts else np.zeros(0, int)
+    if not (truth > 0).any():
+        log.warning("no class lies in what is set aside, so nothing is calibrated; paint more")
+        return {}
+    shares = np.concatenate([s for s, _ in parts], axis=1)
+    some = np.random.default_rng(0).permutation(len(truth))[:1_000_000]
+    shares, truth = shares[:, some].astype(float), truth[some]
+    temperatures = fit_temperatures(shares, truth)
+    after = calibrated(shares, temperatures)
+    found = {
+        "temperatures": temperatures,
+        "threshold": best_threshold(after, truth),
+        "log_loss": log_loss(shares, truth),
+        "log_loss_calibrated": log_loss(after, truth),
+        "voxels": len(truth),
+    }
+    log.info("calibration: %s", found)
+    return found

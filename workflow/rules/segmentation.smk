@@ -104,9 +104,7 @@ rule train_segmenter:
         mem_mb=16000,
         runtime="12h",
     params:
-        settings=setting(
-            "network", "training", "augmentation", "views", "boundary", "calibration"
-        ),
+        settings=setting("network", "training", "augmentation", "views", "boundary", "calibration"),
         seed=config["seed"],
         revision=2,
     script:

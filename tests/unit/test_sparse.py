@@ -1,0 +1,123 @@
+"""Labels as people make them, from file to loss and score: what nobody reviewed says nothing."""
+
+import numpy as np
+import pytest
+import torch
+
+from blockface.annotations import UNKNOWN, import_rounds, known_slices
+from blockface.augment import Augmentation
+from blockface.patches import choose, cut
+from blockface.scores import confusion
+from blockface.seg3d import write_nrrd
+from blockface.segmentation import label_channels, loss, sampler
+from blockface.touching import boundaries
+from blockface.train import Training
+from blockface.unet import Hardware, Network
+from blockface.volume import open_volume
+
+SHAPE, VOXEL = (20, 64, 64), (50.0, 10.0, 10.0)
+CLASSES = {1: "fibril", 2: "cell"}
+CPU = Hardware(torch.device("cpu"), None)
+
+
+def truth():
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[:, 8:24, 8:24] = labels[:, 40:56, 10:22] = 1
+    labels[:, 10:40, 40:60] = 2
+    return labels
+
+
+def save(home, name, value, at):
+    """Mask of a class over the part ``at`` (slices z, y, x) of the stack, all of it reviewed."""
+    path = home / "00" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mask = (truth()[at] == value).astype(np.uint8)
+    write_nrrd(path, mask, VOXEL, tuple(s.start for s in at))
+
+
+@pytest.fixture
+def sparse(tmp_path):
+    """Slice 4 reviewed as a whole, a crop of 9, and of a crop of 14 the fibrils only."""
+    home, all_ = tmp_path / "annotations", slice(0, 64)
+    for value, name in CLASSES.items():
+        save(home, f"whole/{name}.nrrd", value, (slice(4, 5), all_, all_))
+        save(home, f"crop/{name}.nrrd", value, (slice(9, 10), slice(0, 40), slice(16, 64)))
+    save(home, "one/fibril.nrrd", 1, (slice(14, 15), slice(0, 48), slice(0, 48)))
+    import_rounds(home, [0], CLASSES, SHAPE, VOXEL, tmp_path / "a.zarr")
+    labels = open_volume(tmp_path / "a.zarr")
+    known = np.zeros(SHAPE, bool)
+    known[4] = True
+    known[9, :40, 16:] = True
+    known[14, :48, :48] = truth()[14, :48, :48] == 1  # what is no fibril may be a cell
+    assert np.array_equal(labels[:], np.where(known, truth(), UNKNOWN))
+    return labels, known
+
+
+def chosen(labels, **more):
+    options = {"held_out": [], "classes": CLASSES, "size": 64, "context": 0, "seed": 1,
+               "min_foreground": {"fibril": 0.02, "cell": 0.02}, "background_share": 0.0}  # fmt: skip
+    return choose(labels, known_slices(labels).tolist(), **{**options, **more})
+
+
+def test_patch_statistics_count_the_reviewed_area_only(sparse):
+    labels, known = sparse
+    table = chosen(labels).set_index("z")
+    assert table.index.tolist() == [4, 9, 14]
+    for z, row in table.iterrows():
+        assert row["reviewed"] == pytest.approx(known[z].mean())
+        for value, name in CLASSES.items():
+            share = (truth()[z][known[z]] == value).mean()
+            assert row[f"foreground_{name}"] == pytest.approx(share)
+    assert table.loc[14, "foreground_cell"] == 0
+    assert table.loc[14, "foreground_fibril"] == 1
+
+
+@pytest.mark.parametrize("context", [0, 2, 4])
+def test_unknown_voxels_have_no_say_in_loss_whatever_the_network_sees(sparse, context):
+    labels, _ = sparse
+    volumetric = context == 4
+    image = np.random.default_rng(0).integers(0, 255, SHAPE, dtype=np.uint8)
+    table = chosen(labels, context=context, volumetric=volumetric)
+    patches = np.stack(list(cut(image, labels, table, 64, context, (), volumetric)))
+    slices = 2 * context + 1
+    network = Network(outputs=3, base=4, depth=2, context=context, volumetric=volumetric,
+                      voxel_size_nm=(10.0, 10.0, 10.0))  # fmt: skip
+    masks = label_channels(patches[:, slices:], [1, 2])[:, None]
+    training = Training(steps=1, batch=6, crop=48)
+    draw = sampler(patches[:, :slices].astype(np.float32), masks, training,
+                   Augmentation(shifted_slice=3), CPU, network)  # fmt: skip
+    images, target = draw(torch.Generator().manual_seed(0))
+    target = target[:, 0]
+    assert target.shape[1:-2] == ((8,) if volumetric else ())
+    hidden = target == UNKNOWN
+    assert 0.2 < hidden.float().mean() < 1
+    assert set(target[~hidden].tolist()) <= {0, 1, 2}
+    output = torch.randn(len(images), 3, *target.shape[1:], requires_grad=True)
+    loss(output, target).backward()
+    assert not output.grad.movedim(1, -1)[hidden].any()
+    assert output.grad.movedim(1, -1)[~hidden].any()
+
+
+def test_scores_count_known_voxels_only(sparse):
+    labels, known = sparse
+    wrong = 2 - truth()  # every class taken for another
+    for z in (4, 9, 14):
+        for value in CLASSES:
+            counts = confusion(wrong[z], labels[z], value)
+            assert counts.voxels == known[z].sum()
+            assert counts.false_positive == ((wrong[z] == value) & known[z])[
+                truth()[z] != value
+            ].sum()  # fmt: skip
+            assert counts.false_negative + counts.true_positive == (
+                (truth()[z] == value) & known[z]
+            ).sum()  # fmt: skip
+
+
+def test_where_objects_touch_is_unknown_beside_what_nobody_reviewed(sparse):
+    labels, known = sparse
+    made = boundaries(labels[4:15])
+    assert (made[0] != UNKNOWN).all()
+    assert (made[10] == UNKNOWN)[~known[14]].all()
+    inner = np.zeros((64, 64), bool)
+    inner[:38, 18:] = True
+    assert np.array_equal(made[5] != UNKNOWN, inner)

@@ -54,8 +54,10 @@ def sparse(tmp_path):
 
 
 def chosen(labels, **more):
-    options = {"held_out": [], "classes": CLASSES, "size": 64, "context": 0, "seed": 1,
-               "min_foreground": {"fibril": 0.02, "cell": 0.02}, "background_share": 0.0}  # fmt: skip
+    options = {
+        "held_out": [], "classes": CLASSES, "size": 64, "context": 0, "seed": 1,
+        "min_foreground": {"fibril": 0.02, "cell": 0.02}, "background_share": 0.0,
+    }  # fmt: skip
     return choose(labels, known_slices(labels).tolist(), **{**options, **more})
 
 

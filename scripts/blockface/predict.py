@@ -35,7 +35,7 @@ class Tiling:
         """Smaller tiles if they are ``depth`` slices deep: as many voxels as four flat ones."""
         if depth <= 4:
             return self
-        tile = max(64, int(self.tile * (4 / depth) ** 0.5) // 16 * 16)
+        tile = max(64, int(self.tile * (4 / depth) ** 0.5) // 64 * 64)  # any network pools that
         return replace(self, tile=tile, overlap=min(self.overlap, tile // 3))
 
 

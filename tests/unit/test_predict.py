@@ -219,14 +219,14 @@ def test_slabs_of_a_volumetric_network_give_what_one_job_gives(tmp_path, slabs):
 
 def test_tiles_of_a_volumetric_network_join_as_if_done_at_once():
     model = volumetric()
-    image = np.random.default_rng(1).random((6, 190, 180), np.float32)
+    image = np.random.default_rng(1).random((6, 250, 210), np.float32)
 
     def all_of(tile, overlap):
         bands = [b for _, b in predict_slice(model, image, Tiling(tile, overlap, 1), CPU)]
         return np.concatenate(bands, axis=2)
 
-    tiled, at_once = all_of(180, 64), all_of(400, 0)
-    assert tiled.shape == at_once.shape == (1, 6, 190, 180)
+    tiled, at_once = all_of(240, 64), all_of(512, 0)
+    assert tiled.shape == at_once.shape == (1, 6, 250, 210)
     assert np.abs(tiled - at_once)[..., 20:-20, 20:-20].max() < 0.2 * at_once.std()
     assert np.sqrt(np.mean((tiled - at_once) ** 2)) < 0.02 * at_once.std()
 

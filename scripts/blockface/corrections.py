@@ -1,4 +1,4 @@
-"""What people made of the places handed out: confirmed, corrected or missing, how much, how long."""
+"""What people made of the places handed out: confirmed or corrected, how much, how long."""
 
 import logging
 from datetime import datetime

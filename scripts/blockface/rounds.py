@@ -70,12 +70,15 @@ def bundles_of(round_folder: Path) -> list[list[Path]]:
 def _below(folder: Path) -> list[list[Path]]:
     inside = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
     here = [p for p in inside if is_annotation(p)]
+    handed_out = (folder / "bundle.json").is_file()
     for file in inside:
-        if file.is_file() and file not in here:
+        picture = handed_out and file.suffix == ".png"
+        if file.is_file() and file not in here and not picture:
             refuse_other_formats(file)
-    bundles = [here] if here else []
-    if here and (folder / "bundle.json").is_file():
-        bundles = _saved_over(folder, here)
+    if here:
+        bundles = _saved_over(folder, here) if handed_out else [here]
+    else:
+        bundles = []
     for path in inside:
         if path.is_dir() and path not in here:
             bundles += _below(path)

@@ -78,15 +78,6 @@ def test_a_real_mask_survives_our_writing(exports, tmp_path):
     assert np.array_equal(where.view(again.array), mask)
 
 
-def test_projects_are_refused_with_the_way_out(shared_data, synthetic):
-    for path in (
-        shared_data / "seg3d" / "blahb" / "subcortical.seg3dproj" / "subcortical.s3d",
-        synthetic / "mini.seg3dproj" / "data" / "1.nrrd",
-    ):
-        with pytest.raises(InputError, match="Export Segmentation"):
-            read_mask(path)
-
-
 def test_two_real_exports_become_one_round(exports, tmp_path):
     folder = tmp_path / "annotations" / "00"
     folder.mkdir(parents=True)

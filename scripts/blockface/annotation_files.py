@@ -34,7 +34,8 @@ class AnnotationFile:
     boxes: list[Box] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     listed: bool = False  # in regions.tsv
-    predicted: Prediction | None = None  # what was handed out, on the very same grid
+    predicted: Prediction | None = None  # what was handed out, if the file lies inside that
+    reach: Box = (0,) * 6  # what it speaks for: its extent, or more where it was cut to the paint
     reviewed_voxels: int = 0
     painted_voxels: int = 0
     _view: View | None = None
@@ -56,17 +57,28 @@ class AnnotationFile:
         """
         if self._view is None:
             self._view = self.source.layers[self.index].view(self.placement)
-        values = self._view[z - self.placement.offset[0]]
+        out, inside = np.zeros(shape, np.uint8), z - self.placement.offset[0]
+        if not 0 <= inside < self.placement.shape[0]:
+            return out
+        values = self._view[inside]
         y, x = (o - c for o, c in zip(self.placement.offset[1:], corner, strict=True))
         rows, columns = (
             slice(max(0, start), max(0, min(n, start + size)))
             for start, n, size in zip((y, x), shape, values.shape, strict=True)
         )
         here = values[rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
-        out = np.zeros(shape, np.uint8)
         for value, meant in self.meaning.items():
             out[rows, columns][here == value] = meant
         self._view.release()
+        return out
+
+    def speaks_for(self, z: int, corner: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+        """Where in slice ``z``, over ``shape`` (y, x) voxels from ``corner``, the file reaches."""
+        out = np.zeros(shape, bool)
+        z0, z1, y0, y1, x0, x1 = self.reach
+        if z0 <= z < z1:
+            y, x = corner
+            out[max(0, y0 - y) : max(0, y1 - y), max(0, x0 - x) : max(0, x1 - x)] = True
         return out
 
     def handed_out(self, z: int, corner: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
@@ -127,7 +139,7 @@ def read_bundle(
                 for a, b in runs(np.flatnonzero(whole))
             ]
         elif not file.listed:
-            file.boxes = [file.extent]
+            file.boxes = [file.reach]
     _refuse_empty(files, reference, number == 0)
     _refuse_twice(files, classes)
     missing = [n for c, n in classes.items() if not any(c in f.classes for f in files)]
@@ -149,7 +161,7 @@ def _read_file(path, name_from, classes, reference, regions, predicted) -> list[
             left_out.append(layer.name)
             continue
         rows = [box for name, box in regions if name in ("*", path.name)]
-        placement = layer.place(reference, path)
+        placement = _place(layer, path, reference, predicted)
         if placement is None:
             placement, rows = _placed_by_hand(path, layer, reference, regions, rows, predicted)
         view = layer.view(placement)
@@ -171,15 +183,37 @@ def _read_file(path, name_from, classes, reference, regions, predicted) -> list[
         )
         if placement.note:
             log.warning("%s: %s", path, placement.note)
-        if predicted and predicted.lies_at(placement):
+        if predicted and predicted.holds(placement):
             file.predicted = predicted
-        file.boxes = [cut for box in rows if (cut := intersection(box, file.extent))]
+        file.reach = _reach(file, layer, reference)
+        file.boxes = [cut for box in rows if (cut := intersection(box, file.reach))]
         if rows and not file.boxes:
             raise InputError(f"{path}: none of its regions in {REGIONS} lies inside the file")
         found.append(file)
     _tell_left_out(path, found, left_out, classes)
     source.close()
     return found
+
+
+def _place(layer: Layer, path, reference: Reference, predicted) -> Placement | None:
+    """Where the layer lies; an empty one that was cut down to nothing, where it was handed out."""
+    if layer.cut_to_paint and tuple(layer.stored.shape) == (1, 1, 1):
+        if predicted is None:
+            raise InputError(
+                f"{path}: nothing is painted in it; if that is so, say in {REGIONS} beside an "
+                "empty mask (.nrrd) where the classes are absent"
+            )
+        return Placement(predicted.offset, (1, 1, 1), (0, 1, 2), (False,) * 3)
+    return layer.place(reference, path)
+
+
+def _reach(file: AnnotationFile, layer: Layer, reference: Reference) -> Box:
+    """What a file speaks for: Slicer cuts to what is painted, so what is beyond was unpainted."""
+    if layer.cut_to_paint and file.predicted:
+        return file.predicted.extent
+    if layer.cut_to_paint and file.listed:
+        return tuple(v for n in reference.shape for v in (0, n))
+    return file.extent
 
 
 def _placed_by_hand(path, layer: Layer, reference, regions, rows, predicted):
@@ -241,7 +275,7 @@ def _refuse_empty(files: list[AnnotationFile], reference: Reference, first: bool
                 f"{file.path}: an empty mask over the whole stack says nothing; paint in it, "
                 f"remove it, or say in {REGIONS} beside it where the class is absent"
             )
-        if first and not any(other.painted.any() for other in files):
+        if first and not file.predicted and not any(f.painted.any() for f in files):
             raise InputError(
                 f"{file.path}: an empty mask, and nothing is painted in the other files of its "
                 f"folder; if nothing is there, say so in {REGIONS} beside it"
@@ -252,7 +286,7 @@ def _refuse_twice(files: list[AnnotationFile], classes: dict[int, str]) -> None:
     masks = [f for f in files if f.kind == "mask"]
     for i, one in enumerate(masks):
         for two in masks[i + 1 :]:
-            if one.classes == two.classes and intersection(one.extent, two.extent):
+            if one.classes == two.classes and intersection(one.reach, two.reach):
                 raise InputError(
                     f"{one.path}: a second file for the class {classes[one.classes[0]]} of the "
                     f"same place: {two.path.name}; keep one of them"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from blockface.scores import Scores, confusion
+from blockface.scores import UNKNOWN, Scores, confusion
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,11 @@ def _place(bundle, classes: dict[int, str]) -> list[dict]:
     for z in range(predicted.offset[0], predicted.offset[0] + len(predicted.labels)):
         before = predicted.over(z, corner, shape)
         before[~np.isin(before, spoken)] = 0
-        after = np.zeros(shape, np.uint8)
+        after, asked = before.copy(), np.zeros(shape, bool)
+        for file in files:
+            here = file.speaks_for(z, corner, shape)
+            after[here & np.isin(before, file.classes)] = 0
+            asked |= here
         for file in files:
             after = np.maximum(after, file.labels(z, corner, shape))
         differ = before != after
@@ -73,12 +77,12 @@ def _place(bundle, classes: dict[int, str]) -> list[dict]:
             for c in spoken:
                 context[c] += int(np.count_nonzero((before == c) != (after == c)))
             continue
-        whole["reviewed"] += differ.size if files else 0
+        whole["reviewed"] += int(np.count_nonzero(asked))
         whole["changed"] += int(np.count_nonzero(differ))
         whole["added"] += int(np.count_nonzero(differ & (before == 0)))
         whole["removed"] += int(np.count_nonzero(differ & (after == 0)))
         for c in spoken:
-            scores[c] += confusion(before, after, c)
+            scores[c] += confusion(before, np.where(asked, after, UNKNOWN), c)
     rows = [
         _row(name, scores[c].voxels, scores[c].false_negative, scores[c].false_positive,
              scores[c].changed, context[c], scores[c].dice)

@@ -41,7 +41,7 @@ class Layer:
     """Voxels of one mask or label map, and the frames in which the file may mean their place.
 
     ``pick``, if given, makes the mask out of stored values: a bit plane, or one label. No
-    ``frames``: the file does not tell a place.
+    ``frames``: the file does not tell a place. ``cut_to_paint``: what lies beyond was not painted.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Layer:
     frames: tuple[Frame, ...] = ()
     pick: Callable[[np.ndarray], np.ndarray] | None = None
     note: str = ""
+    cut_to_paint: bool = False
 
     def place(self, reference: Reference, path: Path) -> Placement | None:
         """Where in the stack the layer lies; None if only something beside the file can tell."""
@@ -144,7 +145,10 @@ def open_layers(path: Path, reference: Reference) -> list[Layer]:
     kind = ending(path)
     if kind == ".seg.nrrd":
         segments, frames = slicer_segments(path, scratch)
-        return [Layer(s.name, s.layer, tuple(frames), partial(_equal, s.value)) for s in segments]
+        return [
+            Layer(s.name, s.layer, tuple(frames), partial(_equal, s.value), cut_to_paint=True)
+            for s in segments
+        ]
     if kind == ".nrrd":
         mask = read_mask(path, scratch)
         return [Layer(stem(path), mask.array, (Frame(mask.grid),))]

@@ -22,9 +22,21 @@ class Prediction:
     offset: tuple[int, int, int]
     z: int
 
-    def lies_at(self, placement: Placement) -> bool:
-        """Whether ``placement`` is exactly that of the prediction."""
-        return placement.offset == self.offset and placement.shape == self.labels.shape
+    @property
+    def extent(self) -> tuple[int, int, int, int, int, int]:
+        """What of the stack was handed out: z0, z1, y0, y1, x0, x1."""
+        return tuple(
+            v for o, n in zip(self.offset, self.labels.shape, strict=True) for v in (o, o + n)
+        )
+
+    def holds(self, placement: Placement) -> bool:
+        """Whether ``placement`` lies inside what was handed out."""
+        return all(
+            low <= o and o + n <= high
+            for o, n, low, high in zip(
+                placement.offset, placement.shape, self.extent[::2], self.extent[1::2], strict=True
+            )
+        )
 
     def over(self, z: int, corner: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
         """Labels of slice ``z`` over ``shape`` (y, x) voxels from ``corner``; 0 beyond."""

@@ -75,10 +75,7 @@ def _below(folder: Path) -> list[list[Path]]:
         picture = handed_out and file.suffix == ".png"
         if file.is_file() and file not in here and not picture:
             refuse_other_formats(file)
-    if here:
-        bundles = _saved_over(folder, here) if handed_out else [here]
-    else:
-        bundles = []
+    bundles = (_saved_over(folder, here) if handed_out else [here]) if here else []
     for path in inside:
         if path.is_dir() and path not in here:
             bundles += _below(path)

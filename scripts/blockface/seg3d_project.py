@@ -131,9 +131,11 @@ def read_session(path: str | Path, number: int | None = None) -> Session:
         )
     session = _parsed(folder, *wanted)
     if not session.masks:
+        others = (_parsed(folder, *e) for e in listed if e[0] != number and e[3].is_file())
+        found = ", ".join(str(s).removeprefix("session ") for s in others if s.masks)
         raise InputError(
-            f"{folder}: no mask layers in {session}; sessions there: {names}; save the project "
-            "with its masks, or name another session in sessions.tsv"
+            f"{folder}: no mask layers in {session}; sessions with masks: {found or 'none'}; save "
+            "the project with its masks, or name another session in sessions.tsv"
         )
     log.info("%s: %s of sessions %s", folder, session, names)
     return session

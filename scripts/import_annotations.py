@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from blockface.annotations import check_held_out, import_rounds
+from blockface.grids import Grid
 from blockface.job import run
 from blockface.tables import write_table
 from blockface.volume import open_volume, voxel_size
@@ -47,6 +48,7 @@ def main(
         report_path=report,
         origin_nm=tuple(stack.attrs.get("origin_nm", (0.0, 0.0, 0.0))),
         held_out_slices=held_out_slices,
+        world=Grid.of_json(stack.attrs["world"]) if "world" in stack.attrs else None,
     )
     check_held_out(open_volume(annotations), held_out_slices, folder)
     write_table(found, table)

@@ -1,7 +1,7 @@
 """What one annotation file says: its place, its classes, and what in it a person has reviewed."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -204,6 +204,8 @@ def _place(layer: Layer, path, reference: Reference, predicted) -> Placement | N
                 "empty mask (.nrrd) where the classes are absent"
             )
         return Placement(predicted.offset, (1, 1, 1), (0, 1, 2), (False,) * 3)
+    if predicted:  # painted on what was handed out, so in our coordinates
+        reference = replace(reference, world=None)
     return layer.place(reference, path)
 
 

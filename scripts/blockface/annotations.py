@@ -17,6 +17,7 @@ from blockface.annotation_files import AnnotationFile, read_bundle
 from blockface.clashes import Clashes
 from blockface.corrections import correction_report
 from blockface.errors import InputError
+from blockface.grids import Grid
 from blockface.layers import Reference
 from blockface.rounds import BOX, bundles_of, round_folders, runs
 from blockface.tables import write_table
@@ -59,6 +60,7 @@ def import_rounds(
     report_path: str | Path | None = None,
     origin_nm: tuple[float, float, float] = (0.0, 0.0, 0.0),
     held_out_slices: Iterable[int] = (),
+    world: Grid | None = None,
 ) -> pd.DataFrame:
     """Table of the annotation files of ``rounds``, whose labels are written to ``out_path``.
 
@@ -68,6 +70,7 @@ def import_rounds(
     without a file leaves unpainted voxels unknown; where an earlier round had painted it and a
     later one took the paint away, the voxel becomes unknown. Of slices that were handed out as
     context only the changed voxels are known, in ``held_out_slices`` none: they would be scored.
+    ``world`` is where the stack's own file says its voxels lie; masks may come in its coordinates.
     ``report_path``, if given, gets the table of what people changed (blockface.corrections).
 
     Raises
@@ -85,7 +88,7 @@ def import_rounds(
         )
     scratch = Path(out_path).parent
     scratch.mkdir(parents=True, exist_ok=True)
-    reference = Reference(tuple(shape), tuple(voxel_size_nm), tuple(origin_nm), str(scratch))
+    reference = Reference(tuple(shape), tuple(voxel_size_nm), tuple(origin_nm), str(scratch), world)
     bundles = [
         read_bundle(paths, Path(folder), classes, reference, number)
         for number in rounds

@@ -43,13 +43,37 @@ def both_hands(grid: Grid, factor: float, told: str) -> list[Frame]:
 def place_first(frames: list[Frame], reference, path) -> Placement:
     """Place of a file in the stack by the first of its ``frames`` that fits.
 
-    ``reference`` has shape, voxel_size_nm and origin_nm (z, y, x).
+    ``reference`` has shape, voxel_size_nm and origin_nm (z, y, x), and world, the grid of the file
+    that the stack came from or None. A mask painted on that file lies in its coordinates, where
+    axes may run backwards.
 
     Raises
     ------
     InputError
-        None fits; what is said is why the first does not.
+        None fits; what is said is why the first does not. Or it fits at two places, by our
+        coordinates and by those of the stack's file.
     """
+    ours, refused = _first(frames, reference, path)
+    if reference.world is None:
+        if ours is None:
+            raise refused
+        return ours
+    moved = [Frame(_in_stack(f.grid, reference), f.note) for f in frames]
+    theirs, _ = _first(moved, reference, path)
+    found = ours or theirs
+    if found is None:
+        raise refused
+    if ours and theirs and not _same(ours, theirs):
+        raise InputError(
+            f"{path}: lies at voxel {ours.offset} (z y x) by nm from the stack's first voxel, and "
+            f"at {theirs.offset} by the coordinates of the stack's file; expected one place; paint "
+            "on the folder handed out and bring it back whole, or export the mask of the whole "
+            "stack"
+        )
+    return found
+
+
+def _first(frames: list[Frame], reference, path) -> tuple[Placement | None, InputError | None]:
     refused = None
     for frame in frames:
         try:
@@ -64,5 +88,24 @@ def place_first(frames: list[Frame], reference, path) -> Placement:
             refused = refused or error
             continue
         note = ", ".join(s for s in (found.note, frame.note) if s)
-        return Placement(found.offset, found.shape, found.axes, found.flips, note)
-    raise refused
+        return Placement(found.offset, found.shape, found.axes, found.flips, note), None
+    return None, refused
+
+
+def _in_stack(grid: Grid, reference) -> Grid:
+    """``grid``, in coordinates of the stack's file, in nm along the stack's own axes."""
+    world = reference.world
+    step, origin = (
+        np.array(v[::-1], float) for v in (reference.voxel_size_nm, reference.origin_nm)
+    )
+    to_voxels = np.linalg.inv(world.directions)
+    return Grid(
+        grid.sizes,
+        step[:, None] * (to_voxels @ grid.directions),
+        step * (to_voxels @ (grid.first_centre - world.first_centre)) + origin,
+        grid.centering,
+    )
+
+
+def _same(a: Placement, b: Placement) -> bool:
+    return (a.offset, a.shape, a.axes, a.flips) == (b.offset, b.shape, b.axes, b.flips)

@@ -13,7 +13,7 @@ import numpy as np
 from blockface.errors import InputError
 from blockface.formats.ngff import is_zarr
 from blockface.frames import Frame, place_first
-from blockface.grids import Placement
+from blockface.grids import Grid, Placement
 from blockface.label_stacks import tiff_labels, zarr_labels
 from blockface.nifti_labels import nifti_labels
 from blockface.nrrd_data import release
@@ -28,12 +28,17 @@ ENDINGS = (".seg.nrrd", ".nrrd", ".nii.gz", ".nii", ".tif", ".tiff")
 
 @dataclass(frozen=True)
 class Reference:
-    """The stack that annotations belong to; z, y, x; ``origin_nm`` of the first voxel's centre."""
+    """The stack that annotations belong to; z, y, x; ``origin_nm`` of the first voxel's centre.
+
+    Numbers of masks may be of two kinds: those of our exports, in nm from the first voxel, and
+    those of the file that the stack was read from, ``world``.
+    """
 
     shape: tuple[int, int, int]
     voxel_size_nm: tuple[float, float, float]
     origin_nm: tuple[float, float, float] = (0.0, 0.0, 0.0)
     scratch: str | None = None
+    world: Grid | None = None  # where the stack's own file says its voxels lie
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Layer:
     def place(self, reference: Reference, path: Path) -> Placement | None:
         """Where in the stack the layer lies; None if only something beside the file can tell."""
         if self.frames:
-            return place_first(self.frames, reference, path)
+            return place_first(list(self.frames), reference, path)
         if tuple(self.stored.shape) == tuple(reference.shape):
             return Placement((0, 0, 0), tuple(self.stored.shape), (0, 1, 2), (False,) * 3, "")
         return None

@@ -1,16 +1,21 @@
 """What was handed out comes back the same from every program, and what was changed is counted."""
 
+import itertools
 import shutil
 
+import nibabel
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import exchange_files as files
+import import_annotations
+import import_stack
 from blockface.annotations import import_rounds, known_slices
 from blockface.bundles import export_bundle
 from blockface.errors import InputError
+from blockface.grids import Grid
 from blockface.tables import read_table
 from blockface.volume import create_volume, open_volume
 
@@ -321,3 +326,59 @@ def test_minutes_are_summed_over_sittings(handed_out, tmp_path, lines, minutes):
     (place / "corrected" / "times.tsv").write_text(lines)
     spent = imported(tmp_path)[1].loc["all", "minutes"]
     assert np.isnan(spent) if minutes is None else spent == pytest.approx(minutes)
+
+
+def stack_file(path, array, size, first, flips):
+    """A stack whose file says where it lies, with axes that may run backwards."""
+    if path.name.endswith(".nrrd"):
+        directions = np.diag(np.where(flips, -1, 1) * np.array(size))[::-1, ::-1]
+        files.new_style(
+            path, array, size, first,
+            **{"space directions": directions, "space origin": np.array(first[::-1])},
+        )  # fmt: skip
+    else:
+        signs = np.where(flips, -1.0, 1.0)[::-1] * (-1, -1, 1)  # NIfTI counts in RAS
+        affine = np.diag([*(signs * size[::-1]), 1.0])
+        affine[:3, 3] = np.array(first[::-1]) * (-1, -1, 1)
+        nibabel.save(
+            nibabel.Nifti1Image(np.ascontiguousarray(array.transpose(2, 1, 0)), affine), path
+        )
+
+
+@pytest.mark.parametrize("name", ["stack.nrrd", "stack.nii.gz"])
+@pytest.mark.parametrize("flips", list(itertools.product([False, True], repeat=3)))
+def test_masks_of_a_stack_whose_axes_run_backwards_are_turned_as_it_is(tmp_path, name, flips):
+    rng = np.random.default_rng(1)
+    array = rng.integers(0, 255, SHAPE).astype(np.uint8)
+    size, first = (0.05, 0.01, 0.012), (3.0, -2.0, 7.5)  # µm, as the microscope wrote them
+    stack_file(tmp_path / name, array, size, first, flips)
+    import_stack.main(stack=tmp_path / name, raw=tmp_path / "raw.zarr", voxel_size_nm=VOXEL)
+    assert np.array_equal(open_volume(tmp_path / "raw.zarr")[:], array)
+    truth = np.zeros(SHAPE, np.uint8)
+    truth[4] = rng.integers(0, 3, SHAPE[1:])
+    # Seg3D turns every axis the right way round: this is what it exports
+    corner = [f - (n - 1) * s * b for f, n, s, b in zip(first, SHAPE, size, flips, strict=True)]
+    seen = np.flip(truth, np.flatnonzero(flips))
+    for value, label in CLASSES.items():
+        path = tmp_path / "annotations" / "00" / f"{label}.nrrd"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.old_style(path, (seen == value).astype(np.uint8), size, corner)
+    import_annotations.main(
+        files=[], raw=tmp_path / "raw.zarr", annotations=tmp_path / "a.zarr",
+        table=tmp_path / "annotations.tsv", folder=tmp_path / "annotations", iteration=0,
+        classes=CLASSES, held_out_slices=[],
+    )  # fmt: skip
+    labels = open_volume(tmp_path / "a.zarr")
+    assert np.array_equal(labels[4], truth[4])
+    assert known_slices(labels).tolist() == [4]
+
+
+def test_a_crop_that_fits_at_two_places_is_refused(tmp_path):
+    stack_file(tmp_path / "s.nrrd", np.zeros(SHAPE, np.uint8), VOXEL, (100, 0, 0), (False,) * 3)
+    import_stack.main(stack=tmp_path / "s.nrrd", raw=tmp_path / "raw.zarr", voxel_size_nm=VOXEL)
+    (tmp_path / "annotations" / "00").mkdir(parents=True)
+    crop = np.ones((2, 5, 5), np.uint8)
+    files.new_style(tmp_path / "annotations" / "00" / "fibril.nrrd", crop, VOXEL, (300, 0, 0))
+    world = Grid.of_json(open_volume(tmp_path / "raw.zarr").attrs["world"])
+    with pytest.raises(InputError, match=r"voxel \(6, 0, 0\) .* at \(4, 0, 0\) by the coord"):
+        imported(tmp_path, world=world)

@@ -1,4 +1,4 @@
-"""Rule export_corrections: the places of the worklist as bundles that open in Seg3D."""
+"""Rule export_corrections: the places of the worklist as bundles for Seg3D and napari."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def main(*, worklist, image, probability, corrections, threshold, settings, threads=1):
-    """Write one folder per place; bundles in which somebody saved corrections are left alone.
+    """Write one folder per place; bundles in which somebody works are left alone.
 
     ``corrections`` is the folder, or a file in it with a suffix (an index, written last).
     """
@@ -33,7 +33,7 @@ def main(*, worklist, image, probability, corrections, threshold, settings, thre
                 picture,
                 predicted,
                 level,
-                context_slices=int(settings.get("context_slices", 0)),
+                context_slices=int(settings.get("context_slices", 2)),
                 max_xy=int(settings.get("max_xy", 2048)),
                 reason=str(row["reason"]),
                 origin_nm=tuple(picture.attrs.get("origin_nm", (0.0, 0.0, 0.0))),

@@ -1,41 +1,21 @@
 """What one annotation file says: its place, its classes, and what in it a person has reviewed."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from blockface.errors import InputError
-from blockface.grids import Placement, place
-from blockface.nrrd_data import release
-from blockface.rounds import (
-    BOX,
-    REGIONS,
-    Box,
-    by,
-    class_of_name,
-    intersection,
-    read_regions,
-    runs,
-)
-from blockface.seg3d import read_mask
-from blockface.tiff_labels import TiffStack
+from blockface.grids import Placement
+from blockface.label_meaning import layer_meaning, meaning_of
+from blockface.layers import Layer, Reference, Source, View
+from blockface.predicted import Prediction, prediction_beside
+from blockface.rounds import BOX, REGIONS, Box, by, intersection, read_regions, runs
 
 log = logging.getLogger(__name__)
 
-GREY_VALUES = 64  # more distinct values than that are an image, not a segmentation
 PIECE_VOXELS = 2**24
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The stack that annotations belong to; z, y, x; ``origin_nm`` of the first voxel's centre."""
-
-    shape: tuple[int, int, int]
-    voxel_size_nm: tuple[float, float, float]
-    origin_nm: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    scratch: str | None = None
 
 
 @dataclass
@@ -49,12 +29,16 @@ class AnnotationFile:
     classes: tuple[int, ...]  # those it speaks for
     placement: Placement
     painted: np.ndarray  # voxels of any class in each slice of the file
+    source: Source
+    index: int  # of the layer in its file
     boxes: list[Box] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     listed: bool = False  # in regions.tsv
+    predicted: Prediction | None = None  # what was handed out, if the file lies inside that
+    reach: Box = (0,) * 6  # what it speaks for: its extent, or more where it was cut to the paint
     reviewed_voxels: int = 0
     painted_voxels: int = 0
-    _view: object = None
+    _view: View | None = None
 
     @property
     def extent(self) -> Box:
@@ -62,51 +46,88 @@ class AnnotationFile:
         ends = zip(self.placement.offset, self.placement.shape, strict=True)
         return tuple(v for o, n in ends for v in (o, o + n))
 
-    def labels(self, z: int, reference: Reference) -> np.ndarray:
-        """Classes (uint8, 0 nothing) of slice ``z`` of the stack, over the file's y and x."""
+    def is_context(self, z: int) -> bool:
+        """Whether slice ``z`` was handed out as context, where only changed voxels count."""
+        return self.predicted is not None and not self.listed and z != self.predicted.z
+
+    def labels(self, z: int, corner: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+        """Classes (uint8, 0 nothing) in slice ``z``, over ``shape`` (y, x) voxels from ``corner``.
+
+        Voxels that the file does not reach are 0.
+        """
         if self._view is None:
-            self._view = _open(self.path, reference, self.placement)[0]
-        values = self._view[z - self.placement.offset[0]]
-        out = np.zeros(values.shape, np.uint8)
+            self._view = self.source.layers[self.index].view(self.placement)
+        out, inside = np.zeros(shape, np.uint8), z - self.placement.offset[0]
+        if not 0 <= inside < self.placement.shape[0]:
+            return out
+        values = self._view[inside]
+        y, x = (o - c for o, c in zip(self.placement.offset[1:], corner, strict=True))
+        rows, columns = (
+            slice(max(0, start), max(0, min(n, start + size)))
+            for start, n, size in zip((y, x), shape, values.shape, strict=True)
+        )
+        here = values[rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
         for value, meant in self.meaning.items():
-            out[values == value] = meant
-        release(self._view)
+            out[rows, columns][here == value] = meant
+        self._view.release()
         return out
+
+    def speaks_for(self, z: int, corner: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+        """Where in slice ``z``, over ``shape`` (y, x) voxels from ``corner``, the file reaches."""
+        out = np.zeros(shape, bool)
+        z0, z1, y0, y1, x0, x1 = self.reach
+        if z0 <= z < z1:
+            y, x = corner
+            out[max(0, y0 - y) : max(0, y1 - y), max(0, x0 - x) : max(0, x1 - x)] = True
+        return out
+
+    def handed_out(self, z: int, corner: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+        """What was predicted there of the classes that the file speaks for."""
+        labels = self.predicted.over(z, corner, shape)
+        labels[~np.isin(labels, self.classes)] = 0
+        return labels
 
     def close(self) -> None:
         """Let go of the voxels."""
         self._view = None
+        self.source.close()
 
 
-def _open(path: Path, reference: Reference, placement: Placement | None = None):
-    """The file's voxels in the stack's orientation, and where they lie; None for a TIFF crop."""
-    if path.suffix.lower() == ".nrrd":
-        mask = read_mask(path, reference.scratch)
-        if placement is None:
-            placement = place(
-                mask.grid,
-                reference.shape,
-                reference.voxel_size_nm,
-                origin_nm=reference.origin_nm,
-                path=path,
-            )
-        return placement.view(mask.array), placement
-    stack = TiffStack(path, reference.voxel_size_nm)
-    if placement is None and stack.shape == tuple(reference.shape):
-        placement = Placement((0, 0, 0), stack.shape, (0, 1, 2), (False,) * 3, stack.note)
-    return stack, placement
+@dataclass
+class Bundle:
+    """The annotation files of one folder of a round, and what was handed out for it, if known."""
+
+    number: int
+    folder: Path
+    name: str
+    files: list[AnnotationFile]
+    predicted: Prediction | None = None
+
+    def is_context(self, z: int) -> bool:
+        """Whether slice ``z`` was handed out as context."""
+        return any(file.is_context(z) for file in self.files)
+
+    def close(self) -> None:
+        """Let go of the voxels."""
+        for file in self.files:
+            file.close()
 
 
 def read_bundle(
-    paths: list[Path], name_from: Path, classes: dict[int, str], reference: Reference, first: bool
-) -> list[AnnotationFile]:
-    """The files of one folder, with what they speak for.
+    paths: list[Path], name_from: Path, classes: dict[int, str], reference: Reference, number: int
+) -> Bundle:
+    """The files of one folder of round ``number``, with what they speak for.
 
-    Names are told relative to ``name_from``. ``first`` says that this is round 00, where a class
-    cannot be absent everywhere.
+    Names are told relative to ``name_from``. In round 00 a class cannot be absent everywhere.
     """
+    folder = paths[0].parent
     regions = read_regions(paths, reference.shape)
-    files = [_read_file(p, name_from, classes, reference, regions) for p in paths]
+    predicted = prediction_beside(folder, classes)
+    files = [
+        file
+        for p in paths
+        for file in _read_file(p, name_from, classes, reference, regions, predicted)
+    ]
     whole = np.zeros(reference.shape[0], np.int64)
     for file in files:
         if file.placement.shape == tuple(reference.shape) and not file.listed:
@@ -118,54 +139,115 @@ def read_bundle(
                 for a, b in runs(np.flatnonzero(whole))
             ]
         elif not file.listed:
-            file.boxes = [file.extent]
-    _refuse_empty(files, reference, first)
+            file.boxes = [file.reach]
+    _refuse_empty(files, reference, number == 0)
     _refuse_twice(files, classes)
     missing = [n for c, n in classes.items() if not any(c in f.classes for f in files)]
     if missing:
         note = f"no file for {', '.join(missing)}: unpainted voxels stay unknown"
-        log.warning("%s: %s", paths[0].parent, note)
+        log.warning("%s: %s", folder, note)
         for file in files:
             file.notes.append(note)
-    return files
+    return Bundle(number, folder, folder.relative_to(name_from).as_posix(), files, predicted)
 
 
-def _read_file(path, name_from, classes, reference, regions) -> AnnotationFile:
-    view, placement = _open(path, reference)
-    rows = [box for name, box in regions if name in ("*", path.name)]
-    if placement is None:
-        own = [box for name, box in regions if name == path.name] or rows
-        fitting = [b for b in own if (b[1] - b[0], b[3] - b[2], b[5] - b[4]) == view.shape]
-        if len(fitting) != 1:
+def _read_file(path, name_from, classes, reference, regions, predicted) -> list[AnnotationFile]:
+    """The layers of a file that hold a class; the others of a project are told as left out."""
+    source = Source(path, reference)
+    found, left_out = [], []
+    for index, layer in enumerate(source.layers):
+        meaning = layer_meaning(layer.name, classes, path) if source.several else None
+        if source.several and meaning is None:
+            left_out.append(layer.name)
+            continue
+        rows = [box for name, box in regions if name in ("*", path.name)]
+        placement = _place(layer, path, reference, predicted)
+        if placement is None:
+            placement, rows = _placed_by_hand(path, layer, reference, regions, rows, predicted)
+        view = layer.view(placement)
+        counts, painted = _census(view)
+        kind, values, spoken, notes = meaning or meaning_of(path, layer.name, counts, classes)
+        name = path.relative_to(name_from).as_posix()
+        file = AnnotationFile(
+            path,
+            f"{name}:{layer.name}" if source.several else name,
+            kind,
+            values,
+            spoken,
+            placement,
+            painted,
+            source,
+            index,
+            notes=notes + [n for n in (layer.note, placement.note) if n],
+            listed=bool(rows),
+        )
+        if placement.note:
+            log.warning("%s: %s", path, placement.note)
+        if predicted and predicted.holds(placement):
+            file.predicted = predicted
+        file.reach = _reach(file, layer, reference)
+        file.boxes = [cut for box in rows if (cut := intersection(box, file.reach))]
+        if rows and not file.boxes:
+            raise InputError(f"{path}: none of its regions in {REGIONS} lies inside the file")
+        found.append(file)
+    _tell_left_out(path, found, left_out, classes)
+    source.close()
+    return found
+
+
+def _place(layer: Layer, path, reference: Reference, predicted) -> Placement | None:
+    """Where the layer lies; an empty one that was cut down to nothing, where it was handed out."""
+    if layer.cut_to_paint and tuple(layer.stored.shape) == (1, 1, 1):
+        if predicted is None:
             raise InputError(
-                f"{path}: {by(view.shape)} voxels (z y x) against {by(reference.shape)} of the "
-                f"stack; exported from another volume? If it is a part of it, say in {REGIONS} "
-                f"beside it where it lies ({', '.join(('file', *BOX))})"
+                f"{path}: nothing is painted in it; if that is so, say in {REGIONS} beside an "
+                "empty mask (.nrrd) where the classes are absent"
             )
-        placement = Placement(fitting[0][::2], view.shape, (0, 1, 2), (False,) * 3)
-        rows = fitting
-    counts, painted = _census(view)
-    kind, meaning, spoken, notes = _meaning(path, counts, classes)
-    file = AnnotationFile(
-        path,
-        path.relative_to(name_from).as_posix(),
-        kind,
-        meaning,
-        spoken,
-        placement,
-        painted,
-        notes=notes + ([placement.note] if placement.note else []),
-        listed=bool(rows),
+        return Placement(predicted.offset, (1, 1, 1), (0, 1, 2), (False,) * 3)
+    if predicted:  # painted on what was handed out, so in our coordinates
+        reference = replace(reference, world=None)
+    return layer.place(reference, path)
+
+
+def _reach(file: AnnotationFile, layer: Layer, reference: Reference) -> Box:
+    """What a file speaks for: Slicer cuts to what is painted, so what is beyond was unpainted."""
+    if layer.cut_to_paint and file.predicted:
+        return file.predicted.extent
+    if layer.cut_to_paint and file.listed:
+        return tuple(v for n in reference.shape for v in (0, n))
+    return file.extent
+
+
+def _placed_by_hand(path, layer: Layer, reference, regions, rows, predicted):
+    """Place of a file that tells none: as handed out, or what regions.tsv says; and its regions."""
+    shape = tuple(layer.stored.shape)
+    own = [box for name, box in regions if name == path.name] or rows
+    fitting = [b for b in own if (b[1] - b[0], b[3] - b[2], b[5] - b[4]) == shape]
+    if len(fitting) == 1:
+        return Placement(fitting[0][::2], shape, (0, 1, 2), (False,) * 3), fitting
+    if predicted and not own and shape == predicted.labels.shape:
+        return Placement(predicted.offset, shape, (0, 1, 2), (False,) * 3), []
+    raise InputError(
+        f"{path}: {by(shape)} voxels (z y x) against {by(reference.shape)} of the "
+        f"stack; exported from another volume? If it is a part of it, say in {REGIONS} "
+        f"beside it where it lies ({', '.join(('file', *BOX))})"
     )
-    if placement.note:
-        log.warning("%s: %s", path, placement.note)
-    file.boxes = [cut for box in rows if (cut := intersection(box, file.extent))]
-    if rows and not file.boxes:
-        raise InputError(f"{path}: none of its regions in {REGIONS} lies inside the file")
-    return file
 
 
-def _census(view) -> tuple[dict[int, int], np.ndarray]:
+def _tell_left_out(path, found, left_out: list[str], classes: dict[int, str]) -> None:
+    if not left_out:
+        return
+    if not found:
+        raise InputError(
+            f"{path}: layers {', '.join(left_out)}; none is named after one of the classes "
+            f"{', '.join(classes.values())}; rename them and save again"
+        )
+    note = f"layers of no class left out: {', '.join(left_out)}"
+    log.warning("%s: %s", path, note)
+    found[0].notes.append(note)
+
+
+def _census(view: View) -> tuple[dict[int, int], np.ndarray]:
     """Voxels of each value, and painted (non-zero) voxels of each slice."""
     counts: dict[int, int] = {}
     depth = max(1, PIECE_VOXELS // (view.shape[1] * view.shape[2]))
@@ -173,58 +255,17 @@ def _census(view) -> tuple[dict[int, int], np.ndarray]:
     for z in range(0, view.shape[0], depth):
         block = view[z : z + depth]
         painted[z : z + depth] = np.count_nonzero(block, axis=(1, 2))
-        if block.dtype.itemsize == 1 and painted[z : z + depth].sum() == 0:
-            values, n = [0], [block.size]
+        if block.dtype in (np.uint8, bool):
+            n = np.bincount(block.view(np.uint8).ravel(), minlength=256)
+            values, n = np.flatnonzero(n), n[n > 0]
         else:
             values, n = np.unique(block, return_counts=True)
         for value, count in zip(values, n, strict=True):
             counts[int(value)] = counts.get(int(value), 0) + int(count)
-        release(view)
+        view.release()
         if len(counts) > 2**16:
             break
     return counts, painted
-
-
-def _meaning(path: Path, counts: dict[int, int], classes: dict[int, str]):
-    """Kind of a file, class of each of its values, the classes it speaks for, and notes."""
-    values, own = sorted(counts), class_of_name(path.stem, classes, path)
-    if "label" in path.stem.lower() and own and "label" not in classes[own].lower():
-        own = None
-    if len(values) > GREY_VALUES:
-        raise InputError(
-            f"{path}: looks like an image ({len(values)} different values, {values[0]} to "
-            f"{values[-1]}); expected a mask or a label map; remove it from the round"
-        )
-    listing = ", ".join(f"{v} ({counts[v]} voxels)" for v in values)
-    binary = [v for v in values if v] in ([], [1], [255])
-    if own is not None:
-        if not binary:
-            raise InputError(
-                f"{path}: named after the class {classes[own]} but holds the values {listing}; "
-                "expected 0 and 1; if it is a label map put 'labels' into its name instead"
-            )
-        notes = ["values 0 and 255 taken as 0 and 1"] if 255 in values else []
-        if 0 not in values:
-            notes.append("every voxel is painted; inverted?")
-            log.warning("%s: every voxel is painted; is the mask inverted?", path)
-        return "mask", {v: own for v in values if v}, (own,), notes
-    if binary and "label" not in path.stem.lower():
-        raise InputError(
-            f"{path}: a mask whose name is none of the classes {', '.join(classes.values())}; "
-            "rename it <class>.nrrd or <anything>_<class>.nrrd, or, if it is a label map, put "
-            "'labels' into its name"
-        )
-    if unknown := [v for v in values if v and v not in classes]:
-        raise InputError(
-            f"{path}: values {listing}; without a class: {', '.join(map(str, unknown))}; name "
-            "them in datasets.<name>.classes or correct the file"
-        )
-    if 0 not in values:
-        raise InputError(
-            f"{path}: values {listing}; 0 for the background is absent; which one is background? "
-            "Export again with background 0, or one mask per class"
-        )
-    return "labels", {v: v for v in values if v}, tuple(classes), []
 
 
 def _refuse_empty(files: list[AnnotationFile], reference: Reference, first: bool) -> None:
@@ -236,7 +277,7 @@ def _refuse_empty(files: list[AnnotationFile], reference: Reference, first: bool
                 f"{file.path}: an empty mask over the whole stack says nothing; paint in it, "
                 f"remove it, or say in {REGIONS} beside it where the class is absent"
             )
-        if first and not any(other.painted.any() for other in files):
+        if first and not file.predicted and not any(f.painted.any() for f in files):
             raise InputError(
                 f"{file.path}: an empty mask, and nothing is painted in the other files of its "
                 f"folder; if nothing is there, say so in {REGIONS} beside it"
@@ -247,7 +288,7 @@ def _refuse_twice(files: list[AnnotationFile], classes: dict[int, str]) -> None:
     masks = [f for f in files if f.kind == "mask"]
     for i, one in enumerate(masks):
         for two in masks[i + 1 :]:
-            if one.classes == two.classes and intersection(one.extent, two.extent):
+            if one.classes == two.classes and intersection(one.reach, two.reach):
                 raise InputError(
                     f"{one.path}: a second file for the class {classes[one.classes[0]]} of the "
                     f"same place: {two.path.name}; keep one of them"

@@ -13,16 +13,18 @@ import numpy as np
 import pandas as pd
 import zarr
 
-from blockface.annotation_files import AnnotationFile, Reference, read_bundle
-from blockface.clashes import Clashes
+from blockface.annotation_files import read_bundle
+from blockface.corrections import correction_report
 from blockface.errors import InputError
+from blockface.grids import Grid
+from blockface.layers import Reference
+from blockface.painting import paint
 from blockface.rounds import BOX, bundles_of, round_folders, runs
-from blockface.volume import create_volume, row_depth
+from blockface.scores import UNKNOWN
+from blockface.tables import write_table
+from blockface.volume import create_volume
 
 log = logging.getLogger(__name__)
-
-UNKNOWN = 255
-NO_ROUND = 255
 
 
 def class_table(classes: dict) -> dict[int, str]:
@@ -53,7 +55,10 @@ def import_rounds(
     out_path: str | Path,
     *,
     rounds_path: str | Path | None = None,
+    report_path: str | Path | None = None,
     origin_nm: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    held_out_slices: Iterable[int] = (),
+    world: Grid | None = None,
 ) -> pd.DataFrame:
     """Table of the annotation files of ``rounds``, whose labels are written to ``out_path``.
 
@@ -61,7 +66,10 @@ def import_rounds(
     ``rounds_path``, if given, gets the same shape: the round that said so, 255 where unknown.
     Only chunks with something known are stored; slices are worked on one at a time. A class
     without a file leaves unpainted voxels unknown; where an earlier round had painted it and a
-    later one took the paint away, the voxel becomes unknown.
+    later one took the paint away, the voxel becomes unknown. Of slices that were handed out as
+    context only the changed voxels are known, in ``held_out_slices`` none: they would be scored.
+    ``world`` is where the stack's own file says its voxels lie; masks may come in its coordinates.
+    ``report_path``, if given, gets the table of what people changed (blockface.corrections).
 
     Raises
     ------
@@ -78,19 +86,23 @@ def import_rounds(
         )
     scratch = Path(out_path).parent
     scratch.mkdir(parents=True, exist_ok=True)
-    reference = Reference(tuple(shape), tuple(voxel_size_nm), tuple(origin_nm), str(scratch))
+    reference = Reference(tuple(shape), tuple(voxel_size_nm), tuple(origin_nm), str(scratch), world)
     bundles = [
-        (number, read_bundle(paths, Path(folder), classes, reference, number == 0))
+        read_bundle(paths, Path(folder), classes, reference, number)
         for number in rounds
         for paths in bundles_of(available[number])
     ]
     stores = _stores(out_path, rounds_path, reference, classes)
-    known = _paint(bundles, classes, reference, stores)
+    known = paint(bundles, classes, reference.shape, stores, set(held_out_slices))
     for path, store in zip((out_path, rounds_path), stores, strict=True):
         if store is not None:
             store.attrs["known_slices"] = runs(known)
             shutil.rmtree(path, ignore_errors=True)
             os.replace(f"{path}.partial", path)
+    if report_path:
+        write_table(correction_report(bundles, classes), report_path)
+    for bundle in bundles:
+        bundle.close()
     return _table(bundles, classes)
 
 
@@ -111,110 +123,25 @@ def _stores(out_path, rounds_path, reference: Reference, classes) -> list[zarr.A
     ]
 
 
-def _paint(bundles, classes, reference: Reference, stores) -> list[int]:
-    """Write the labels of all bundles, row by row; gives the slices with a known voxel."""
-    depth, (n, *plane) = row_depth(reference.shape), reference.shape
-    clashes, known = Clashes(), []
-    for start in range(0, n, depth):
-        row = slice(start, min(start + depth, n))
-        touched = [
-            (number, [f for f in files if any(_meets(box, row) for box in f.boxes)])
-            for number, files in bundles
-        ]
-        if not any(files for _, files in touched):
-            continue
-        labels = np.full((row.stop - row.start, *plane), UNKNOWN, np.uint8)
-        origin = np.full_like(labels, NO_ROUND)
-        for z in range(row.start, row.stop):
-            here = (labels[z - start], origin[z - start])
-            for number, files in touched:
-                _paint_slice(files, z, number, here, classes, reference, clashes)
-            if (here[0] != UNKNOWN).any():
-                known.append(z)
-        for _, files in touched:
-            for file in files:
-                if not any(box[1] > row.stop for box in file.boxes):
-                    file.close()
-        for store, values in zip(stores, (labels, origin), strict=True):
-            if store is not None:
-                store[row] = values
-    clashes.refuse()
-    return known
-
-
-def _meets(box, row: slice) -> bool:
-    return box[0] < row.stop and row.start < box[1]
-
-
-def _paint_slice(files, z: int, number: int, here, classes, reference, clashes) -> None:
-    """Let the files of one bundle speak for slice ``z``; ``here`` is (labels, rounds), changed."""
-    active = [(f, [b for b in f.boxes if b[0] <= z < b[1]]) for f in files]
-    boxes = [b for _, found in active for b in found]
-    if not boxes:
-        return
-    y0, x0 = min(b[2] for b in boxes), min(b[4] for b in boxes)
-    y1, x1 = max(b[3] for b in boxes), max(b[5] for b in boxes)
-    painted = np.zeros((y1 - y0, x1 - x0), np.uint8)
-    covered = {c: np.zeros(painted.shape, bool) for c in classes}
-    for file, found in active:
-        if not found:
-            continue
-        region = np.zeros(painted.shape, bool)
-        for b in found:
-            region[b[2] - y0 : b[3] - y0, b[4] - x0 : b[5] - x0] = True
-        paint = _paint_of(file, z, region, (y0, x0), reference)
-        both = (painted > 0) & (paint > 0) & (painted != paint)
-        if both.any():
-            clashes.note(
-                "two classes are painted at once", [f.name for f in files], both, z, y0, x0
-            )
-        painted = np.where(paint > 0, paint, painted)
-        for c in file.classes:
-            covered[c] |= region
-        file.reviewed_voxels += int(region.sum())
-        file.painted_voxels += int(np.count_nonzero(paint))
-    labels, rounds = (a[y0:y1, x0:x1] for a in here)
-    whole = np.logical_and.reduce(list(covered.values()))
-    says = whole | (painted > 0)
-    both = says & (rounds == number) & (labels != painted)
-    for c, where in covered.items():
-        gone = where & ~says & (labels == c)
-        both |= gone & (rounds == number)
-        gone &= rounds != number  # paint of an earlier round that was taken away
-        labels[gone], rounds[gone] = UNKNOWN, NO_ROUND
-    if both.any():
-        clashes.note("two folders of one round disagree", [f.name for f in files], both, z, y0, x0)
-    labels[says], rounds[says] = painted[says], number
-
-
-def _paint_of(file: AnnotationFile, z: int, region, corner, reference) -> np.ndarray:
-    """The file's labels in slice ``z``, over ``region`` and nowhere else."""
-    out = np.zeros(region.shape, np.uint8)
-    values = file.labels(z, reference)
-    y, x = file.placement.offset[1] - corner[0], file.placement.offset[2] - corner[1]
-    ya, xa = max(0, y), max(0, x)
-    yb = min(region.shape[0], y + values.shape[0])
-    xb = min(region.shape[1], x + values.shape[1])
-    out[ya:yb, xa:xb] = values[ya - y : yb - y, xa - x : xb - x]
-    out[~region] = 0
-    return out
-
-
 def _table(bundles, classes: dict[int, str]) -> pd.DataFrame:
     rows = []
-    for number, files in bundles:
-        for file in files:
+    for bundle in bundles:
+        for file in bundle.files:
             boxes = np.array(file.boxes or [(0,) * 6])
+            if file.predicted and not file.listed:  # of the slices of context only what changed
+                boxes[:, :2] = file.predicted.z, file.predicted.z + 1
             outside = int(file.painted.sum()) - file.painted_voxels
             notes = list(file.notes)
-            if outside:
+            if outside and file.predicted and not file.listed:
+                notes.append("of the slices of context only changed voxels count")
+            elif outside:
                 notes.append(f"{outside} painted voxels lie outside the reviewed regions")
                 log.warning("%s: %s", file.path, notes[-1])
             used = sorted(set(file.meaning.values())) or file.classes
             corner = [(boxes[:, i].min(), boxes[:, i + 1].max()) for i in (0, 2, 4)]
             rows.append(
                 {
-                    "round": number,
+                    "round": bundle.number,
                     "file": file.name,
                     "kind": file.kind,
                     "class": ", ".join(classes[c] for c in used),
@@ -228,7 +155,7 @@ def _table(bundles, classes: dict[int, str]) -> pd.DataFrame:
 
 
 def known_slices(annotations: zarr.Array) -> np.ndarray:
-    """Numbers of the slices of which ``import_rounds`` knows at least one voxel."""
+    """Numbers of the slices of which at least one voxel was reviewed, not just seen as context."""
     parts = [np.arange(a, b) for a, b in annotations.attrs.get("known_slices", [])]
     return np.concatenate(parts) if parts else np.zeros(0, int)
 

@@ -1,7 +1,7 @@
-"""Bundles for Seg3D: one folder per place, with image, predicted masks and a script to open them.
+"""Bundles for correction: one folder per place, opened by one command in Seg3D or napari.
 
-The extent of a bundle's files is what counts as reviewed when they come back, so a bundle holds
-one slice unless the person asks for more (``context_slices``).
+A bundle is a slab around one slice: that slice is what a person is asked about, the others are
+context. What was handed out is kept in it, so that what comes back can be held against it.
 """
 
 import hashlib
@@ -13,7 +13,19 @@ from pathlib import Path
 
 import numpy as np
 
+from blockface import open_in_napari
+from blockface.bundle_pictures import AROUND, PLACE, around_picture, place_picture
+from blockface.bundle_texts import (
+    CORRECTED,
+    NAPARI,
+    SCRIPT,
+    corrected_text,
+    readme,
+    seg3d_script,
+)
 from blockface.errors import InputError
+from blockface.predicted import FILE, Prediction
+from blockface.review import entropy_table
 from blockface.scores import to_labels
 from blockface.seg3d import write_nrrd
 from blockface.volume import voxel_size
@@ -21,17 +33,17 @@ from blockface.volume import voxel_size
 log = logging.getLogger(__name__)
 
 BLOCK = 16  # pixels; the most uncertain area is sought on a grid of such blocks
-CORRECTED = "corrected"
-SCRIPT = "open_in_seg3d.py"
+OVERVIEW = 700  # pixels of the picture of the whole slice, at most
+OURS = ("README.txt", FILE)  # in corrected/ from the beginning
 
 
 def file_names(folder: str, classes: list[str]) -> list[str]:
     """Names (without ending) of a bundle's masks, of signs that Seg3D takes as they are."""
     plain = [re.sub(r"[^A-Za-z0-9_-]", "_", name) for name in classes]
-    if len({p.lower() for p in plain} | {"image"}) <= len(plain):
+    if len({p.lower() for p in plain} | {"image", "uncertainty"}) < len(plain) + 2:
         raise InputError(
             f"classes: found {', '.join(classes)}; expected names that differ in letters, digits, "
-            "_ and -, and none of them 'image'; rename them"
+            "_ and -, and none of them 'image' or 'uncertainty'; rename them"
         )
     return [f"{folder}_{p}" for p in plain]
 
@@ -91,17 +103,24 @@ def export_bundle(
     size = voxel_size(image)
     offset = (depth.start, rows.start, columns.start)
     (folder / CORRECTED).mkdir(parents=True, exist_ok=True)
-    files = {f"{folder.name}_image.nrrd": image[depth, rows, columns]}
-    labels = to_labels(probability[:, depth, rows, columns], values, threshold)
-    for name, value in zip(names, values, strict=True):
-        files[f"{name}.nrrd"] = labels == value
+    grey, chances = image[depth, rows, columns], probability[:, depth, rows, columns]
+    labels, unsure = to_labels(chances, values, threshold), uncertainty(chances)
+    masks = [labels == value for value in values]
+    files = {f"{folder.name}_image.nrrd": grey, f"{folder.name}_uncertainty.nrrd": unsure}
+    files |= {f"{name}.nrrd": mask for name, mask in zip(names, masks, strict=True)}
     for name, array in files.items():
         write_nrrd(folder / name, array, size, offset, origin_nm=origin_nm)
+    table = dict(zip((int(v) for v in values), classes, strict=True))
+    Prediction(labels, offset, int(z)).write(folder / CORRECTED, table)
     spot = _spot(slice_[:, rows, columns], (z, rows.start, columns.start))
     centre = [float(o + p * v) for o, p, v in zip(origin_nm, spot, size, strict=True)]
-    (folder / SCRIPT).write_text(_script(folder.name, names, centre), encoding="ascii")
-    (folder / CORRECTED / "README.txt").write_text(_corrected_text(names))
-    (folder / "README.txt").write_text(_text(folder.name, z, names, reason))
+    (folder / SCRIPT).write_text(seg3d_script(folder.name, names, centre), encoding="ascii")
+    shutil.copyfile(open_in_napari.__file__, folder / NAPARI)
+    (folder / CORRECTED / "README.txt").write_text(corrected_text(names))
+    page = readme(folder.name, z, z - depth.start, names, reason)
+    (folder / "README.html").write_text(page, encoding="utf-8")
+    at = (spot[1] - rows.start, spot[2] - columns.start)
+    _draw(folder, image, grey, dict(zip(classes, masks, strict=True)), unsure, z, offset, at)
     record = {
         "z": int(z), "offset_voxels_zyx": list(offset), "shape_zyx": list(labels.shape),
         "voxel_size_nm_zyx": list(size), "stack_shape_zyx": list(image.shape),
@@ -113,16 +132,36 @@ def export_bundle(
     return record
 
 
+def uncertainty(probability: np.ndarray) -> np.ndarray:
+    """Entropy of the most undecided class of (class, z, y, x) uint8: uint8, 255 being one bit."""
+    doubt = np.minimum(probability, 255 - probability).max(axis=0)
+    return np.rint(255 * entropy_table()).astype(np.uint8)[doubt]
+
+
+def _draw(folder: Path, image, slab, masks: dict, unsure, z: int, offset, spot) -> None:
+    """The two pictures of the README."""
+    here, pixel = z - offset[0], voxel_size(image)[1:]
+    step = -(-max(image.shape[1:]) // OVERVIEW)
+    shares = [a / b for pair in ((offset[1:], image.shape[1:]), (slab.shape[1:], image.shape[1:]))
+              for a, b in zip(*pair, strict=True)]  # fmt: skip
+    place_picture(
+        image[z][::step, ::step], tuple(shares), slab[here],
+        {name: mask[here] for name, mask in masks.items()}, unsure[here], spot, folder / PLACE,
+        pixel,
+    )  # fmt: skip
+    around_picture(slab, masks, offset[0], z, spot, folder / AROUND, pixel)
+
+
 def has_corrections(folder: Path) -> bool:
-    """Whether somebody has saved masks into the bundle ``folder``."""
-    return any(f.suffix.lower() in (".nrrd", ".tif", ".tiff") for f in folder.glob("corrected/*"))
+    """Whether somebody has opened the bundle ``folder`` by its script, or put anything into it."""
+    return any(f.name not in OURS for f in folder.glob(f"{CORRECTED}/*"))
 
 
 def clear(folder: Path) -> None:
     """Remove the bundles of an earlier run from ``folder``, except those with corrections."""
     for record in sorted(folder.glob("*/bundle.json")):
         if has_corrections(record.parent):
-            log.warning("%s: kept as it is, it holds corrections", record.parent)
+            log.warning("%s: kept as it is, somebody works in it", record.parent)
         else:
             shutil.rmtree(record.parent)
 
@@ -135,60 +174,4 @@ def _spot(probability: np.ndarray, corner) -> tuple[int, int, int]:
         int(corner[0]),
         int(corner[1] + min(y * BLOCK + BLOCK // 2, last[0])),
         int(corner[2] + min(x * BLOCK + BLOCK // 2, last[1])),
-    )
-
-
-def _script(name: str, masks: list[str], centre: list[float]) -> str:
-    """The Python 3.4 program that Seg3D runs; ``set`` in there is an action of Seg3D."""
-    return f"""\
-# Opens this place in Seg3D. In this folder:  Seg3D2 --python={SCRIPT}
-# or, in Seg3D, Window > Python Console:  exec(open('<this folder>/{SCRIPT}').read())
-import os
-HERE = os.path.dirname(os.path.abspath(__file__)) if '__file__' in globals() else os.getcwd()
-if '[' in HERE or ']' in HERE or '"' in HERE:
-    raise Exception('Rename the folder: Seg3D cannot read paths with brackets or quotes: ' + HERE)
-MASKS = {masks!r}
-def br(p): return '[' + os.path.join(HERE, p) + ']'
-image_ids = importlayer(filename=br('{name}_image.nrrd'), importer='[Teem Importer]', mode='data')
-mask_ids = []
-for f in MASKS:
-    mask_ids += importlayer(filename=br(f + '.nrrd'), importer='[Teem Importer]', \
-mode='single_mask')
-for i in mask_ids:
-    set(stateid=i + '::opacity', value=0.6)
-activatelayer(layerid=mask_ids[0])
-opentool(tooltype='painttool')
-pickpoint(point=[{centre[2]:.10g}, {centre[1]:.10g}, {centre[0]:.10g}])
-def save_corrections():
-    if not os.path.isdir(os.path.join(HERE, '{CORRECTED}')):
-        os.mkdir(os.path.join(HERE, '{CORRECTED}'))
-    exportsegmentation(layers=mask_ids, file_path=br('{CORRECTED}'), mode='single_mask', \
-extension='.nrrd')
-    missing = [n for n in MASKS
-               if not os.path.exists(os.path.join(HERE, '{CORRECTED}', n + '.nrrd'))]
-    print('saved' if not missing else 'NOT WRITTEN: ' + ', '.join(missing))
-print('Correct the masks, then type  save_corrections()  in Window > Python Console \
-(Ctrl+Shift+Y).')
-"""
-
-
-def _text(name: str, z: int, masks: list[str], reason: str) -> str:
-    return (
-        f"Slice {z}: {reason or 'chosen by hand'}.\n"
-        f"1. In this folder: Seg3D2 --python={SCRIPT}  (or File > Import Layer From Single File: "
-        f"{name}_image.nrrd as image data, {', '.join(f'{m}.nrrd' for m in masks)} each as Single "
-        "Mask).\n"
-        "2. Correct every mask over its whole extent: what you leave unpainted counts as "
-        "background.\n"
-        f"3. Type save_corrections() in Window > Python Console, or export each mask as NRRD into "
-        f"the folder {CORRECTED}, under its own name.\n"
-        f"4. Copy the folder {CORRECTED} as {name} into the next round: "
-        f"annotations/<dataset>/<NN+1>/{name}\n"
-    )
-
-
-def _corrected_text(masks: list[str]) -> str:
-    return (
-        "The corrected masks go here, each under its own name, also those that needed no change:\n"
-        + "".join(f"{m}.nrrd\n" for m in masks)
     )

@@ -11,6 +11,8 @@ import yaml
 from blockface.errors import InputError
 from blockface.methods import ways
 
+ZARR_FILES = (".zarray", ".zattrs", ".zgroup")
+
 
 @cache
 def load_schema(path: str | Path) -> dict:
@@ -207,11 +209,15 @@ def rounds(folder: str | Path) -> list[int]:
 
 
 def round_files(folder: str | Path, last: int) -> list[str]:
-    """Files of rounds 00 to ``last``, without hidden ones, in a fixed order."""
+    """Files of rounds 00 to ``last`` in a fixed order; of hidden ones only those of zarr arrays."""
     files = []
     for number in range(last + 1):
         inside = Path(folder, f"{number:02d}").rglob("*")
-        files += sorted(str(f) for f in inside if f.is_file() and not f.name.startswith("."))
+        files += sorted(
+            str(f)
+            for f in inside
+            if f.is_file() and (not f.name.startswith(".") or f.name in ZARR_FILES)
+        )
     return files
 
 

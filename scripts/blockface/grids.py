@@ -33,6 +33,21 @@ class Grid:
         """Distance of neighbouring voxel centres along each file axis."""
         return np.linalg.norm(self.directions, axis=0)
 
+    def as_json(self) -> dict:
+        """The grid as plain numbers, as a volume carries it among its attributes."""
+        return {
+            "sizes": list(self.sizes), "directions": self.directions.tolist(),
+            "first_centre": self.first_centre.tolist(), "centering": self.centering,
+        }  # fmt: skip
+
+    @classmethod
+    def of_json(cls, told: dict) -> "Grid":
+        """The grid that ``as_json`` wrote."""
+        return cls(
+            tuple(told["sizes"]), np.array(told["directions"]), np.array(told["first_centre"]),
+            told["centering"],
+        )  # fmt: skip
+
     @property
     def uncalibrated(self) -> bool:
         """Whether the numbers are those of a file that was never told a voxel size."""

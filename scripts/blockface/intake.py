@@ -78,7 +78,8 @@ class GreyLevels:
 
 
 def copy_stack(stack: Stack, path: str | Path, threads: int = 1) -> None:
-    """Write ``stack`` as the volume ``path`` with the attributes grey and source.
+    """Write ``stack`` as the volume ``path`` with the attributes grey and source, and
+    world where the file tells where its voxels lie.
 
     A killed copy goes on where it stopped and ends in the same volume.
 
@@ -91,7 +92,8 @@ def copy_stack(stack: Stack, path: str | Path, threads: int = 1) -> None:
     size = stack.voxel_size_nm
 
     def make(at: Path) -> zarr.Array:
-        return create_volume(at, stack.shape, stack.dtype, size, source=stack.source)
+        world = {"world": stack.world.as_json()} if stack.world else {}
+        return create_volume(at, stack.shape, stack.dtype, size, source=stack.source, **world)
 
     grey = GreyLevels(stack.dtype)
     with resumable(path, _key(stack), make) as (volume, done), _pool(threads) as each:

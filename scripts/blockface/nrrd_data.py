@@ -32,7 +32,7 @@ def read_voxels(file, header, dtype, count: int, path, scratch) -> np.ndarray:
         _check_length(path, found, expected)
         return np.memmap(file, dtype, "r", start, (count,))
     if header["encoding"] in ("gzip", "gz") and plain:
-        return _unpacked(file, dtype, expected, path, scratch)
+        return unpacked(file, dtype, expected, path, scratch)
     try:
         return nrrd.read_data(header, file, str(path), index_order="C").ravel()
     except (nrrd.NRRDError, OSError, ValueError, EOFError) as error:
@@ -50,7 +50,7 @@ def _check_length(path, found: int, expected: int) -> None:
         log.warning("%s: %d bytes more than the header promises; ignored", path, found - expected)
 
 
-def _unpacked(file, dtype, expected: int, path, scratch) -> np.ndarray:
+def unpacked(file, dtype, expected: int, path, scratch) -> np.ndarray:
     """Voxels of gzip data, in memory, or mapped from a sparse nameless file if there are many."""
     sparse = expected > IN_MEMORY
     out = (

@@ -167,10 +167,10 @@ def steps(given: Given) -> list[str]:
     folder = Path(given.worklist).parent / "corrections"
     following = f"{given.dataset}/{given.iteration + 1:02d}"
     return [
-        f"Open the {len(work)} places in {folder} in Seg3D, the worst first (z {first}, …); the "
-        "README.txt in each folder says how.",
-        f"Correct the masks, export them, and put them into the round folder …/{following} beside "
-        "the earlier rounds.",
+        f"Open the {len(work)} places in {folder} in Seg3D or napari, the worst first (z {first}, "
+        "…); the README.html in each folder says how.",
+        f"Correct the masks, save them, and copy the folders into the round folder …/{following} "
+        "beside the earlier rounds.",
         f"Run the command below: it makes iteration {given.iteration + 1:02d} and leaves this one "
         "as it is. Stop when the held-out Dice no longer rises.",
     ]

@@ -4,21 +4,22 @@ A round is a folder ``annotations/<dataset>/NN``. Each folder in it that holds f
 its files belong together, as the folder ``corrected`` of a correction bundle does.
 """
 
+import json
 import logging
 import re
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
 from blockface.errors import InputError
-from blockface.seg3d import refuse_other_formats
+from blockface.layers import is_annotation
 from blockface.tables import read_table
 
 log = logging.getLogger(__name__)
 
 REGIONS = "regions.tsv"
 BOX = ("z0", "z1", "y0", "y1", "x0", "x1")
-READ = (".nrrd", ".tif", ".tiff")
 Box = tuple[int, int, int, int, int, int]
 
 
@@ -50,36 +51,75 @@ def round_folders(folder: str | Path) -> list[Path]:
 
 
 def bundles_of(round_folder: Path) -> list[list[Path]]:
-    """Annotation files of a round, together as they lie together in folders."""
-    folders = [round_folder, *sorted(f for f in round_folder.rglob("*") if f.is_dir())]
-    bundles = []
-    for folder in folders:
-        visible = not any(p.startswith(".") for p in folder.relative_to(round_folder).parts)
-        files = sorted(f for f in folder.iterdir() if f.is_file() and not f.name.startswith("."))
-        if visible and files:
-            for file in files:
-                refuse_other_formats(file)
-            files = [f for f in files if f.suffix.lower() in READ]
-            if files and (folder / "bundle.json").is_file():
-                _exported(folder)
-            elif files:
-                bundles.append(files)
+    """Annotations of a round (files, zarr and project folders), together as they lie together.
+
+    Raises
+    ------
+    InputError
+        None there, a file that is not read, or a correction bundle without corrections.
+    """
+    bundles = _below(round_folder)
     if not bundles:
         raise InputError(
-            f"{round_folder}: no annotation in this round; expected .nrrd or .tif files; put the "
-            "masks there or remove the folder"
+            f"{round_folder}: no annotation in this round; expected masks or label maps (.nrrd, "
+            ".seg.nrrd, .nii, .tif, zarr, a Seg3D project); put them there or remove the folder"
         )
     return bundles
 
 
-def _exported(folder: Path) -> None:
-    """A whole correction bundle was copied: its prediction is no annotation."""
-    if not any(f.suffix.lower() in READ for f in (folder / "corrected").glob("*")):
+def _below(folder: Path) -> list[list[Path]]:
+    inside = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    here = [p for p in inside if is_annotation(p)]
+    handed_out = (folder / "bundle.json").is_file()
+    for file in inside:
+        picture = handed_out and file.suffix == ".png"
+        if file.is_file() and file not in here and not picture:
+            refuse_other_formats(file)
+    bundles = (_saved_over(folder, here) if handed_out else [here]) if here else []
+    for path in inside:
+        if path.is_dir() and path not in here:
+            bundles += _below(path)
+    return bundles
+
+
+def refuse_other_formats(path: Path) -> None:
+    """Raise InputError for files that hold segmentations in a form not read here."""
+    advice = {
+        ".s3d": "copy the whole folder of the project, named <name>.seg3dproj",
+        ".ses": "open and save it in Seg3D 2, then export NRRD",
+        ".nhdr": "save it with its header attached, as one .nrrd file",
+        ".zip": "unpack it; from webKnossos, export TIFF or zarr of the bounding box",
+    } | dict.fromkeys(
+        (".mat", ".mrc", ".dcm", ".mha", ".mhd", ".gz", ".png", ".bmp"),
+        "export it from Seg3D as NRRD",
+    )
+    if path.suffix.lower() in advice:
         raise InputError(
-            f"{folder}: a correction bundle without a file in corrected/; what it holds beside is "
-            "the prediction; save the corrected masks from Seg3D into corrected/"
+            f"{path}: segmentations of type {path.suffix} are not read; expected .nrrd, "
+            f".seg.nrrd, .nii, .tif, zarr or a Seg3D project; {advice[path.suffix.lower()]}"
         )
-    log.info("%s: a whole correction bundle; only its folder corrected/ is read", folder)
+
+
+def _saved_over(folder: Path, here: list[Path]) -> list[list[Path]]:
+    """Masks of a whole correction bundle: its prediction is none, unless it was saved over."""
+    corrected = folder / "corrected"
+    if corrected.is_dir() and any(is_annotation(p) for p in corrected.iterdir()):
+        log.info("%s: a whole correction bundle; only its folder corrected/ is read", folder)
+        return []
+    record = json.loads((folder / "bundle.json").read_text())
+    masks = [folder / name for name in record.get("classes", {}).values()]
+    told = record.get("sha256", {})
+    if any(
+        p in here and told.get(p.name) not in (None, sha256(p.read_bytes()).hexdigest())
+        for p in masks
+    ):
+        log.warning("%s: the masks handed out were saved over; they are read", folder)
+        return [[p for p in masks if p in here]]
+    raise InputError(
+        f"{folder}: a correction bundle without a file in corrected/; what it holds beside is "
+        "the prediction; save the masks into corrected/ (unchanged if all is right), or remove "
+        "the folder"
+    )
 
 
 def class_of_name(stem: str, classes: dict[int, str], path="") -> int | None:

@@ -62,13 +62,10 @@ def read_mask(path: str | Path, scratch: str | Path | None = None) -> Mask:
         Not an NRRD, broken, not a 3-D volume, or not of a type a mask can have.
     """
     path = Path(path)
-    refuse_other_formats(path)
     header, start = read_header(path)
     sizes, dtype = _layout(header, path)
     count = int(np.prod(sizes, dtype=np.int64))
-    with path.open("rb") as file:
-        file.seek(start)
-        flat = read_voxels(file, header, dtype, count, path, scratch)
+    flat = voxels_of(path, header, start, dtype, count, scratch)
     if dtype.kind == "f":
         raise InputError(
             f"{path}: voxels are of type {header['type']} with values {flat.min():g} to "
@@ -84,28 +81,11 @@ def read_mask(path: str | Path, scratch: str | Path | None = None) -> Mask:
     return Mask(array, grid_of(header, path))
 
 
-def refuse_other_formats(path: Path) -> None:
-    """Raise InputError for files that hold segmentations in a form not read here."""
-    parts = [p.lower() for p in path.parts]
-    if path.suffix.lower() == ".s3d" or any(p.endswith(".seg3dproj") for p in parts):
-        raise InputError(
-            f"{path}: a Seg3D project; projects are not read yet; in Seg3D choose File > Export "
-            "Segmentation, individual files, NRRD"
-        )
-    if path.name.lower().endswith(".seg.nrrd"):
-        raise InputError(_multi(path, "the ending .seg.nrrd"))
-    advice = {
-        ".ses": "open and save it in Seg3D 2, then export NRRD",
-        ".nhdr": "save it with its header attached, as one .nrrd file",
-    } | dict.fromkeys(
-        (".mat", ".mrc", ".dcm", ".nii", ".mha", ".mhd", ".gz", ".png", ".bmp", ".zip"),
-        "export it from Seg3D as NRRD",
-    )
-    if path.suffix.lower() in advice:
-        raise InputError(
-            f"{path}: segmentations of type {path.suffix} are not read; expected .nrrd or .tif; "
-            f"{advice[path.suffix.lower()]}"
-        )
+def voxels_of(path: Path, header: dict, start: int, dtype, count: int, scratch) -> np.ndarray:
+    """Flat array of the ``count`` voxels of an NRRD whose data begin at byte ``start``."""
+    with path.open("rb") as file:
+        file.seek(start)
+        return read_voxels(file, header, dtype, count, path, scratch)
 
 
 def _multi(path, found: str) -> str:
@@ -143,8 +123,8 @@ def _without_commas(line: str) -> str:
     return line
 
 
-def _layout(header: dict, path: Path) -> tuple[list[int], np.dtype]:
-    """Sizes (x, y, z) and type of the voxels; the header is reduced to three axes."""
+def check_header(header: dict, path: Path) -> None:
+    """Raise InputError where the fields are not those of voxels that can be read from the file."""
     for needed in ("type", "dimension", "sizes", "encoding"):
         if needed not in header:
             raise InputError(f"{path}: the NRRD header has no field '{needed}'; export it again")
@@ -155,6 +135,19 @@ def _layout(header: dict, path: Path) -> tuple[list[int], np.dtype]:
     sizes = [int(n) for n in header["sizes"]]
     if min(sizes) < 1 or len(sizes) != header["dimension"]:
         raise InputError(f"{path}: sizes {sizes} are not those of a volume; export it again")
+
+
+def voxel_type(header: dict, path: Path) -> np.dtype:
+    """Type of the voxels, from every spelling that NRRD knows."""
+    code = next((c for c, names in DTYPES.items() if header["type"] in names), None)
+    if code is None:
+        raise InputError(f"{path}: type {header['type']} is not read; expected unsigned char")
+    return np.dtype((">" if header.get("endian") == "big" else "<") + code)
+
+
+def _layout(header: dict, path: Path) -> tuple[list[int], np.dtype]:
+    """Sizes (x, y, z) and type of the voxels; the header is reduced to three axes."""
+    check_header(header, path)
     if any(str(key).startswith("Segment0_") for key in header):
         raise InputError(_multi(path, "key Segment0_"))
     _squeeze(header)
@@ -166,10 +159,7 @@ def _layout(header: dict, path: Path) -> tuple[list[int], np.dtype]:
         raise InputError(
             f"{path}: {len(sizes)} axes of {sizes} voxels; expected a stack with x, y and z"
         )
-    code = next((c for c, names in DTYPES.items() if header["type"] in names), None)
-    if code is None:
-        raise InputError(f"{path}: type {header['type']} is not read; expected unsigned char")
-    return sizes, np.dtype((">" if header.get("endian") == "big" else "<") + code)
+    return sizes, voxel_type(header, path)
 
 
 def _squeeze(header: dict) -> None:

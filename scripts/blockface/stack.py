@@ -10,6 +10,7 @@ import numpy as np
 from blockface.errors import InputError
 from blockface.formats import dm, folder, hdf5, mrc, ngff, nifti, nrrd, png, tiff
 from blockface.formats.found import LARGEST_NM, SMALLEST_NM, ColourError, Found
+from blockface.grids import Grid
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Stack:
     source: str
     files: list[str] = field(repr=False)
     reader: Callable[[int, int], np.ndarray] = field(repr=False)
+    world: Grid | None = None  # where the file says the voxels lie, in its own unit
 
     def read(self, z0: int, z1: int) -> np.ndarray:
         """Slices ``z0`` to ``z1`` (half-open) as (z, y, x); nothing else is read.
@@ -85,7 +87,9 @@ def open_stack(
         )
     size = _voxel_size(found.voxel_size_nm, voxel_size_nm, path, dataset)
     reader = _label_reader(found.reader) if labels else found.reader
-    return Stack(found.shape, np.dtype(found.dtype), size, str(path), found.files, reader)
+    return Stack(
+        found.shape, np.dtype(found.dtype), size, str(path), found.files, reader, found.world
+    )
 
 
 def _no_labels(error: ColourError) -> InputError:

@@ -1,12 +1,14 @@
 """The simulated annotator: corrects what the worklist of an iteration shows, for the next round.
 
 Reads worklist.tsv and the bundles in corrections/ of an iteration, puts the truth (painted by an
-imperfect hand) in place of the predicted masks, and saves them as Seg3D does, to
-<annotations>/<dataset>/<NN+1>/<bundle>/. The truth is a folder with objects.zarr (ids) and
-objects.csv (object_id, class); it may hold a phantom, or what a person painted (--jitter 0).
+imperfect hand) in place of the predicted masks in the slice asked about, leaves the slices of
+context as they are, and saves them as Seg3D does, to <annotations>/<dataset>/<NN+1>/<bundle>/. The
+truth is a folder with objects.zarr (ids) and objects.csv (object_id, class); it may hold a phantom,
+or what a person painted (--jitter 0).
 """
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
@@ -53,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
     done = []
     for place in places.head(options.places or len(places)).itertuples():
         rng = np.random.default_rng([options.seed, options.iteration, place.z])
-        done += correct(find_bundle(results, place), truth, class_of, rng, options.jitter)
+        done += correct(find_bundle(results, place), place.z, truth, class_of, rng, options.jitter)
     if not done:
         sys.exit(
             f"Error: {results / 'corrections'}: no mask found for a place of {worklist}; "
@@ -62,6 +64,9 @@ def main(argv: list[str] | None = None) -> None:
     for bundle, name, mask, voxel_nm, start in done:
         (target / bundle).mkdir(parents=True, exist_ok=True)
         write_mask(target / bundle / name, mask, voxel_nm, start)
+    for bundle in {row[0] for row in done}:
+        handed_out = results / "corrections" / bundle / "corrected" / "predicted.npz"
+        shutil.copy(handed_out, target / bundle)
     print(f"{target}: {len(done)} masks at {len({row[0] for row in done})} places")
 
 
@@ -84,20 +89,20 @@ def find_bundle(results: Path, place) -> Path:
 
 
 def correct(
-    bundle: Path, truth, class_of: dict[str, np.ndarray], rng, jitter: float = JITTER_PX
+    bundle: Path, z: int, truth, class_of: dict[str, np.ndarray], rng, jitter: float = JITTER_PX
 ) -> list[tuple]:
-    """(bundle, file name, mask, voxel size, first voxel) per predicted mask in ``bundle``."""
+    """(bundle, file name, mask, voxel size, first voxel) per mask, right in slice ``z``."""
     done = []
     for file in sorted(bundle.glob("*.nrrd")):
         name = file.stem.removeprefix(f"{bundle.name}_")
         if name not in class_of:
             continue
-        header = nrrd.read_header(str(file))
+        mask, header = nrrd.read(str(file), index_order="C")
         spacing = np.diag(header["space directions"])
         start = np.rint(np.array(header["space origin"]) / spacing).astype(int)[::-1]
         stop = start + np.array(header["sizes"])[::-1]
-        ids = truth[tuple(slice(a, b) for a, b in zip(start, stop, strict=True))]
-        mask = np.stack([paint(layer, class_of[name], rng, jitter) for layer in ids])
+        ids = truth[(z, *(slice(a, b) for a, b in zip(start[1:], stop[1:], strict=True)))]
+        mask[z - start[0]] = paint(ids, class_of[name], rng, jitter)
         place = tuple(map(float, spacing[::-1])), tuple(map(int, start))
         done.append((bundle.name, file.name, mask, *place))
     return done

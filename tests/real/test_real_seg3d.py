@@ -1,6 +1,7 @@
 """Files that Seg3D wrote, and files written with the library it uses."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -8,7 +9,9 @@ import pytest
 from blockface.annotations import import_rounds
 from blockface.errors import InputError
 from blockface.grids import place
+from blockface.layers import Reference, open_layers
 from blockface.seg3d import read_mask, write_nrrd
+from blockface.seg3d_project import group_grid, plane, read_session
 from blockface.volume import open_volume
 
 LABEL_MAPS = [
@@ -78,13 +81,87 @@ def test_a_real_mask_survives_our_writing(exports, tmp_path):
     assert np.array_equal(where.view(again.array), mask)
 
 
-def test_projects_are_refused_with_the_way_out(shared_data, synthetic):
-    for path in (
-        shared_data / "seg3d" / "blahb" / "subcortical.seg3dproj" / "subcortical.s3d",
-        synthetic / "mini.seg3dproj" / "data" / "1.nrrd",
-    ):
-        with pytest.raises(InputError, match="Export Segmentation"):
-            read_mask(path)
+LAYERS = {  # voxels of the masks of session 11 whose block is there; from the data's README
+    "RThalamus": 67326, "Corpus Callosum": 183919, "RFornix": 7892, "RHypothalamus": 3856,
+    "RMammilary body": 1420, "RMedial Globus Pallidus": 4533, "RNucleus Accumbens": 5783,
+    "RPutamen": 49394, "RHippocampus": 44997, "RLateral Globus Pallidus": 5979,
+    "Superior Colliculus": 7919, "Midbrain": 109670, "LHippocampus": 34555,
+}  # fmt: skip
+REFERENCE = Reference(ATLAS["reference_shape"], ATLAS["voxel_size_nm"], ATLAS["origin_nm"])
+
+
+@pytest.fixture(scope="module")
+def atlas(shared_data):
+    return shared_data / "seg3d" / "blahb" / "subcortical.seg3dproj"
+
+
+def test_the_real_project_has_its_masks_in_their_bits(atlas, exports):
+    session = read_session(atlas)
+    assert (session.number, len(session.masks)) == (11, 34)
+    assert len({m.file for m in session.masks}) == 6
+    found = {}
+    for layer in open_layers(atlas, REFERENCE):
+        if layer.frames:
+            where = layer.place(REFERENCE, atlas)
+            assert (where.offset, where.note) == ((0, 0, 0), "")
+            found[layer.name] = layer.view(where)
+    assert {name: int(np.count_nonzero(view[:])) for name, view in found.items()} == LAYERS
+    for name in ("RThalamus", "RMammilary body"):
+        assert np.array_equal(found[name][:], read_mask(exports / f"{name}.nrrd").array)
+
+
+def test_masks_of_blocks_left_out_of_the_real_project_name_layer_and_file(atlas):
+    missing = {layer.name: layer for layer in open_layers(atlas, REFERENCE) if not layer.frames}
+    assert len(missing) == 34 - len(LAYERS)
+    assert {m.file.stem for m in read_session(atlas).masks if m.name in missing} == {
+        "7", "23", "61"
+    }  # fmt: skip
+    with pytest.raises(InputError, match=r"7.nrrd: missing; the mask Cerebellum"):
+        missing["Cerebellum"].place(REFERENCE, atlas)
+
+
+def test_a_real_session_without_masks_is_told_by_name(atlas):
+    with pytest.raises(InputError, match=r"no mask layers in session 1 \(.*with masks: 11 \("):
+        read_session(atlas, 1)
+    with pytest.raises(InputError, match="session 5 has no XML"):
+        read_session(atlas, 5)
+
+
+@pytest.mark.parametrize("number", [1, 2, None])
+def test_the_synthetic_project_gives_its_sessions(synthetic, number):
+    expected = json.loads((synthetic / "expected.json").read_text())["mini_project"]
+    truth = expected[f"session_{number or 2}"]
+    overlap = truth.pop("overlap fibril & void space", None)
+    session = read_session(synthetic / "mini.seg3dproj", number)
+    assert [m.name for m in session.masks] == list(truth)
+    found = {m.name: plane(read_mask(m.file).array, m.bit) for m in session.masks}
+    assert {name: int(a.sum()) for name, a in found.items()} == truth
+    if overlap:
+        assert np.count_nonzero(found["fibril"] & found["void space"]) == overlap
+    grid = group_grid(session, session.masks[0].group)
+    assert np.allclose(grid.first_centre, [100, 200, 300])
+    assert np.allclose(grid.spacing, [0.65, 0.65, 1.3])
+
+
+def test_the_synthetic_image_has_the_values_it_should(synthetic):
+    image = read_mask(synthetic / "mini.seg3dproj" / "data" / "0.nrrd").array
+    z, y, x = np.indices(image.shape)
+    assert np.array_equal(image, 1000 + 10 * x + 100 * y + 1000 * z)
+
+
+def test_the_real_project_becomes_a_round(atlas, tmp_path):
+    folder = tmp_path / "annotations" / "00"
+    shutil.copytree(atlas, folder / "atlas.seg3dproj")
+    classes = {1: "RThalamus", 2: "RPutamen", 3: "LHippocampus"}
+    table = import_rounds(
+        folder.parent, [0], classes, ATLAS["reference_shape"], ATLAS["voxel_size_nm"],
+        tmp_path / "a.zarr", origin_nm=ATLAS["origin_nm"],
+    )  # fmt: skip
+    labels, seen = open_volume(tmp_path / "a.zarr"), np.zeros(256, np.int64)
+    for z in range(labels.shape[0]):
+        seen += np.bincount(labels[z].ravel(), minlength=256)
+    assert seen[1:4].tolist() == [67326, 49394, 34555]
+    assert "layers of no class left out: Cerebellum" in table["note"][0]
 
 
 def test_two_real_exports_become_one_round(exports, tmp_path):

@@ -238,8 +238,8 @@ REFUSED = {
     "label map named as mask": ("fibril.nrrd", crop_of({1: 5, 2: 3}), "expected 0 and 1"),
     "mask without a class": ("MaskLayer_1.nrrd", crop_of({1: 5}), "none of the classes fibril, c"),
     "empty": ("fibril.nrrd", crop_of({}), "empty mask"),
-    "project": ("a.s3d", None, "projects are not read"),
-    "nifti": ("fibril.nii", None, "export it from Seg3D as NRRD"),
+    "project": ("a.s3d", None, "copy the whole folder of the project"),
+    "nifti": ("fibril.nii", None, "not a whole NIfTI file"),
 }
 
 

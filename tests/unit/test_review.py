@@ -3,6 +3,7 @@
 import ast
 import importlib
 import json
+import shutil
 import types
 
 import nrrd
@@ -134,19 +135,29 @@ def test_a_bundle_holds_one_grid_and_what_was_predicted(tmp_path, predicted, raw
     assert record["shape_zyx"] == [1, 48, 48]
     assert (record["offset_voxels_zyx"][2] > 0) == (z == 33)
     heads = []
-    for name in ("image", "fibril", "cell"):
+    for name in ("image", "fibril", "cell", "uncertainty"):
         array, head = nrrd.read(str(folder / f"{folder.name}_{name}.nrrd"), index_order="C")
         if name == "image":
             assert np.array_equal(array, raw[region])
+        elif name == "uncertainty":
+            chance = np.minimum(predicted[:], 255 - predicted[:]).max(0)[region]
+            assert np.array_equal(array, np.rint(255 * entropy_table())[chance])
         else:
             value = {"fibril": 0, "cell": 1}[name]
             best = predicted[:][(slice(None), *region)]
             assert np.array_equal(array, (best.argmax(0) == value) & (best.max(0) >= 128))
         heads.append({k: str(v) for k, v in head.items()})
-    assert heads[0] == heads[1] == heads[2]
+    assert heads[0] == heads[1] == heads[2] == heads[3]
     assert json.loads((folder / "bundle.json").read_text()) == record
-    assert sorted(p.name for p in (folder / "corrected").iterdir()) == ["README.txt"]
-    assert len((folder / "README.txt").read_text().splitlines()) == 5
+    assert sorted(p.name for p in (folder / "corrected").iterdir()) == [
+        "README.txt",
+        "predicted.npz",
+    ]
+    page = (folder / "README.html").read_text()
+    assert page.count("<li>") == 5
+    for name in ("place.png", "around.png"):
+        assert name in page
+        assert (folder / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_script_loads_saves_and_is_old_python(tmp_path, predicted, raw, capsys):
@@ -179,6 +190,7 @@ def test_the_script_loads_saves_and_is_old_python(tmp_path, predicted, raw, caps
     here = f"[{folder}/z0012_"
     assert loaded == [
         (f"{here}image.nrrd]", "[Teem Importer]", "data"),
+        (f"{here}uncertainty.nrrd]", "[Teem Importer]", "data"),
         (f"{here}fibril.nrrd]", "[Teem Importer]", "single_mask"),
         (f"{here}cell.nrrd]", "[Teem Importer]", "single_mask"),
     ]
@@ -269,13 +281,13 @@ def test_the_scripts_make_a_loop_of_two_iterations(tmp_path, predicted, raw):
             threshold=0.5, settings={}, threads=1,
         )  # fmt: skip
         for z in read_table(folder / "worklist.tsv")["z"]:
-            target = home / f"{number + 1:02d}" / f"z{z:04d}"
-            target.mkdir(parents=True)
+            place = folder / "corrections" / f"z{z:04d}"
             for value, name in CLASSES.items():
-                source = folder / "corrections" / target.name / f"{target.name}_{name}.nrrd"
-                _, head = nrrd.read(str(source), index_order="C")
-                mask = (truth[z : z + 1] == int(value)).astype(np.uint8)
-                nrrd.write(str(target / source.name), mask, head, index_order="C")
+                source = place / f"{place.name}_{name}.nrrd"
+                array, head = nrrd.read(str(source), index_order="C")
+                array[min(z, 2)] = truth[z] == int(value)
+                nrrd.write(str(place / "corrected" / source.name), array, head, index_order="C")
+            shutil.copytree(place, home / f"{number + 1:02d}" / place.name)
         made = {k: folder / f"{k}.{e}" for k, e in (("probability", "zarr"), ("evaluation", "csv"))}
     assert set(read_table(tmp_path / "iter_00" / "worklist.tsv")["z"]) == {12, 25}
     table = read_table(made["evaluation"])

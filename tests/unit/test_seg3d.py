@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from blockface import nrrd_data
 from blockface.errors import InputError
 from blockface.grids import Grid, place
+from blockface.rounds import refuse_other_formats
 from blockface.seg3d import read_mask, write_nrrd
 
 VOXEL = (50.0, 10.0, 12.0)
@@ -182,13 +183,12 @@ def test_too_long_data_are_read_with_a_warning(tmp_path, caplog):
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("a.s3d", "Seg3D project"), ("p.seg3dproj/data/1.nrrd", "Seg3D project"),
-     ("a.nii.gz", "as NRRD"), ("a.mat", "as NRRD"), ("a.nhdr", "header attached"),
-     ("a.ses", "Seg3D 2"), ("a.seg.nrrd", "Slicer")],
+    [("a.s3d", "whole folder of the project"), ("a.mat", "as NRRD"), ("a.nhdr", "header attached"),
+     ("a.ses", "Seg3D 2"), ("a.zip", "webKnossos"), ("a.mha", "as NRRD"), ("a.dcm", "as NRRD")],
 )  # fmt: skip
 def test_other_formats_say_what_to_do(tmp_path, name, message):
     with pytest.raises(InputError, match=message):
-        read_mask(tmp_path / name)
+        refuse_other_formats(tmp_path / name)
 
 
 def test_something_else_is_no_nrrd(tmp_path):

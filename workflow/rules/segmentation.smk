@@ -11,6 +11,8 @@ rule import_annotations:
         rounds=update(directory("results/{dataset}/iter_{iteration}/annotation_rounds.zarr")),
         table=update("results/{dataset}/iter_{iteration}/annotations.tsv"),
         table_parquet=update("results/{dataset}/iter_{iteration}/annotations.parquet"),
+        report=update("results/{dataset}/iter_{iteration}/import_report.tsv"),
+        report_parquet=update("results/{dataset}/iter_{iteration}/import_report.parquet"),
     log:
         "logs/{dataset}/iter_{iteration}/import_annotations.log",
     priority: 50
@@ -244,6 +246,6 @@ rule export_corrections:
     params:
         threshold=setting("threshold"),
         settings=setting("corrections"),
-        revision=1,
+        revision=2,
     script:
         "../../scripts/export_corrections.py"

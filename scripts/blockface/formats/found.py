@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from blockface.errors import InputError
+from blockface.grids import Grid
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ class Found:
     voxel_size_nm: Size
     reader: Callable[[int, int], np.ndarray]
     files: list[str] = field(default_factory=list)
+    world: Grid | None = None  # where the file says the voxels lie, in its own unit
     lossy: str = ""  # name of a compression that changes values: labels do not survive it
 
 

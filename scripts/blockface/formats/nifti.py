@@ -7,6 +7,7 @@ import numpy as np
 
 from blockface.errors import InputError
 from blockface.formats.found import UNKNOWN, Found, gzip_reader, nm, raw_reader, squeeze
+from blockface.grids import Grid
 
 UNITS = {"meter": "m", "mm": "mm", "micron": "um"}
 
@@ -35,4 +36,13 @@ def open_nifti(path: str | Path) -> Found:
     unit = UNITS.get(header.get_xyzt_units()[0])
     zooms = [float(v) for v in header.get_zooms()[:3]]
     size = tuple(nm(v, unit) for v in zooms[::-1]) if unit and len(zooms) == 3 else UNKNOWN
-    return Found(shape, np.dtype(dtype).newbyteorder("="), size, reader, [str(path)])
+    world = _world(image, sizes) if len(sizes) == 3 else None
+    return Found(shape, np.dtype(dtype).newbyteorder("="), size, reader, [str(path)], world)
+
+
+def _world(image, sizes: list[int]) -> Grid | None:
+    """Where the voxels lie, in LPS, as programs that read it by ITK (Seg3D) take it."""
+    if not int(image.header["sform_code"]) and not int(image.header["qform_code"]):
+        return None
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine
+    return Grid(tuple(sizes), affine[:3, :3], affine[:3, 3], "cell")

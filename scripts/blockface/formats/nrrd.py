@@ -7,6 +7,7 @@ import numpy as np
 
 from blockface.errors import InputError
 from blockface.formats.found import UNKNOWN, Found, Size, gzip_reader, nm, raw_reader, squeeze
+from blockface.grids import Grid, grid_of
 
 
 def open_nrrd(path: str | Path) -> Found:
@@ -42,7 +43,18 @@ def open_nrrd(path: str | Path) -> Found:
     else:
         reader = gzip_reader(data, offset, dtype, shape, skip)
     files = [str(path)] + ([str(data)] if name is not None else [])
-    return Found(shape, dtype.newbyteorder("="), _voxel_size(header), reader, files)
+    size, world = _voxel_size(header), _world(header, path)
+    return Found(shape, dtype.newbyteorder("="), size, reader, files, world)
+
+
+def _world(header: dict, path: Path) -> Grid | None:
+    """Where the voxels lie, if they are of three axes and the header says it without fault."""
+    if len(header["sizes"]) != 3:
+        return None
+    try:
+        return grid_of(header, path)
+    except InputError:
+        return None  # the stack can be read; only masks from elsewhere do not find their place
 
 
 def _voxel_size(header: dict) -> Size:

@@ -1,0 +1,108 @@
+"""What a person and Seg3D find written in the folder of a place: the script, the README."""
+
+from html import escape
+
+from blockface.bundle_pictures import AROUND, PLACE
+from blockface.corrections import TIMES
+
+CORRECTED = "corrected"
+SCRIPT, NAPARI = "open_in_seg3d.py", "open_in_napari.py"
+
+
+def seg3d_script(name: str, masks: list[str], centre: list[float]) -> str:
+    """The Python 3.4 program that Seg3D runs; ``set`` in there is an action of Seg3D.
+
+    ``centre`` (z, y, x, nm) is where the views go.
+    """
+    return f"""\
+# Opens this place in Seg3D. In this folder:  Seg3D2 --python={SCRIPT}
+# or, in Seg3D, Window > Python Console:  exec(open('<this folder>/{SCRIPT}').read())
+import os
+import time
+HERE = os.path.dirname(os.path.abspath(__file__)) if '__file__' in globals() else os.getcwd()
+if '[' in HERE or ']' in HERE or '"' in HERE:
+    raise Exception('Rename the folder: Seg3D cannot read paths with brackets or quotes: ' + HERE)
+MASKS = {masks!r}
+CORRECTED = os.path.join(HERE, '{CORRECTED}')
+def br(p): return '[' + os.path.join(HERE, p) + ']'
+def load(f, mode):
+    return importlayer(filename=br(f + '.nrrd'), importer='[Teem Importer]', mode=mode)
+def note(what):
+    if not os.path.isdir(CORRECTED):
+        os.mkdir(CORRECTED)
+    with open(os.path.join(CORRECTED, '{TIMES}'), 'a') as f:
+        f.write(what + '\\t' + time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()) + '\\n')
+load('{name}_image', 'data')
+unsure_ids = load('{name}_uncertainty', 'data')
+mask_ids = []
+for f in MASKS:
+    mask_ids += load(f, 'single_mask')
+for i in unsure_ids:
+    set(stateid=i + '::opacity', value=0.3)
+for i in mask_ids:
+    set(stateid=i + '::opacity', value=0.6)
+activatelayer(layerid=mask_ids[0])
+opentool(tooltype='painttool')
+pickpoint(point=[{centre[2]:.10g}, {centre[1]:.10g}, {centre[0]:.10g}])
+note('opened')
+def save_corrections():
+    note('saving')
+    exportsegmentation(layers=mask_ids, file_path=br('{CORRECTED}'), mode='single_mask', \
+extension='.nrrd')
+    missing = [n for n in MASKS if not os.path.exists(os.path.join(CORRECTED, n + '.nrrd'))]
+    if missing:
+        print('NOT WRITTEN: ' + ', '.join(missing))
+    else:
+        note('saved')
+        print('saved')
+print('Correct the masks, then type  save_corrections()  in Window > Python Console \
+(Ctrl+Shift+Y).')
+"""
+
+
+def readme(name: str, z: int, number: int, masks: list[str], reason: str) -> str:
+    """Five lines for the annotator, as a page with the two pictures of the place.
+
+    ``number`` is that of slice ``z`` in the files, from 0.
+    """
+    steps = (
+        f"<b>Open</b> it, in this folder: <code>Seg3D2 --python={SCRIPT}</code>, or "
+        f"<code>python {NAPARI}</code> (needs napari and pynrrd); by hand: "
+        f"<code>{name}_image.nrrd</code> and <code>{name}_uncertainty.nrrd</code> as image data, "
+        f"{', '.join(f'<code>{m}.nrrd</code>' for m in masks)} each as Single Mask.",
+        f"<b>Correct slice {z}</b> (number {number} of the files, counted from 0) in every mask, "
+        "all over the image: what you leave unpainted there counts as background.",
+        "The slices around it are there to look at; of these only the voxels you change count. "
+        "Where the layer <code>uncertainty</code> is bright, the network was unsure.",
+        "<b>Save</b>, also what needed no change: type <code>save_corrections()</code> in Window "
+        f"&gt; Python Console (Seg3D), press F8 (napari), or export each mask into <code>"
+        f"{CORRECTED}/</code> under its own name.",
+        f"<b>Hand in</b> this whole folder: copy it to <code>annotations/&lt;dataset&gt;/"
+        f"&lt;next round&gt;/{name}</code>.",
+    )
+    lines = "\n".join(f"<li>{step}</li>" for step in steps)
+    return f"""\
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Slice {z}</title>
+<style>body {{ font: 16px/1.45 sans-serif; max-width: 1100px; margin: 1.5em auto; padding: 0 1em }}
+img {{ max-width: 100% }} code {{ background: #eee; padding: 0 .2em }}</style></head>
+<body>
+<h1>Slice {z}</h1>
+<p>Chosen because: {escape(reason or "somebody asked for it")}.</p>
+<ol>
+{lines}
+</ol>
+<p><img src="{PLACE}" alt="the place, the predicted masks, and how unsure they are"></p>
+<p>Around the ring, from slice to slice:</p>
+<p><img src="{AROUND}" alt="the neighbouring slices"></p>
+</body></html>
+"""
+
+
+def corrected_text(masks: list[str]) -> str:
+    """What stands in the folder for the corrected masks."""
+    return (
+        "The corrected masks go here, each under its own name, also those that needed no change:\n"
+        + "".join(f"{m}.nrrd\n" for m in masks)
+        + "predicted.npz holds what was handed out; leave it here.\n"
+    )

@@ -1,0 +1,149 @@
+"""What people made of the places handed out: confirmed or corrected, how much, how long."""
+
+import logging
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from blockface.scores import UNKNOWN, Scores, confusion
+
+log = logging.getLogger(__name__)
+
+TIMES = "times.tsv"
+ALL = "all"
+
+
+def correction_report(bundles, classes: dict[int, str]) -> pd.DataFrame:
+    """One row per place that was handed out and class, and one for all classes of the place.
+
+    Columns: round, place, z (the slice meant), class; status: confirmed (brought back as it was),
+    corrected, or missing (no file of that class came back); voxels_reviewed; voxels_added and
+    voxels_removed against the prediction (of all: changed from and to nothing); voxels_changed;
+    correction_rate, changed by reviewed; context_changed, voxels changed in slices of context;
+    dice of the prediction; minutes between opening and saving, NaN where no file tells. Places of
+    whose prediction nothing came back with them are left out.
+    """
+    rows = []
+    for bundle in bundles:
+        if bundle.predicted is None:
+            continue
+        found = _place(bundle, classes)
+        rows += [
+            {"round": bundle.number, "place": _name(bundle), "z": bundle.predicted.z, **row}
+            for row in found
+        ]
+        _tell(rows[-1])
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
+
+
+COLUMNS = {
+    "round": "int64", "place": "str", "z": "int64", "class": "str", "status": "str",
+    "voxels_reviewed": "int64", "voxels_added": "int64", "voxels_removed": "int64",
+    "voxels_changed": "int64", "correction_rate": "float64", "context_changed": "int64",
+    "dice": "float64", "minutes": "float64",
+}  # fmt: skip
+
+
+def _name(bundle) -> str:
+    """Name of the place: that of its folder, without the one called corrected."""
+    folder = bundle.folder
+    return folder.parent.name if folder.name == "corrected" else folder.name
+
+
+def _place(bundle, classes: dict[int, str]) -> list[dict]:
+    """Rows of one place: of each class, then of all."""
+    predicted = bundle.predicted
+    files = [f for f in bundle.files if f.predicted is predicted]
+    spoken = sorted({c for f in files for c in f.classes})
+    corner, shape = predicted.offset[1:], predicted.labels.shape[1:]
+    scores = {c: Scores() for c in spoken}
+    context = dict.fromkeys(spoken, 0)
+    whole = {"added": 0, "removed": 0, "changed": 0, "context": 0, "reviewed": 0}
+    for z in range(predicted.offset[0], predicted.offset[0] + len(predicted.labels)):
+        before = predicted.over(z, corner, shape)
+        before[~np.isin(before, spoken)] = 0
+        after, asked = before.copy(), np.zeros(shape, bool)
+        for file in files:
+            here = file.speaks_for(z, corner, shape)
+            after[here & np.isin(before, file.classes)] = 0
+            asked |= here
+        for file in files:
+            after = np.maximum(after, file.labels(z, corner, shape))
+        differ = before != after
+        if z != predicted.z:
+            whole["context"] += int(np.count_nonzero(differ))
+            for c in spoken:
+                context[c] += int(np.count_nonzero((before == c) != (after == c)))
+            continue
+        whole["reviewed"] += int(np.count_nonzero(asked))
+        whole["changed"] += int(np.count_nonzero(differ))
+        whole["added"] += int(np.count_nonzero(differ & (before == 0)))
+        whole["removed"] += int(np.count_nonzero(differ & (after == 0)))
+        for c in spoken:
+            scores[c] += confusion(before, np.where(asked, after, UNKNOWN), c)
+    rows = [
+        _row(name, scores[c].voxels, scores[c].false_negative, scores[c].false_positive,
+             scores[c].changed, context[c], scores[c].dice)
+        if c in spoken
+        else _row(name, 0, 0, 0, 0, 0, np.nan) | {"status": "missing"}
+        for c, name in classes.items()
+    ]  # fmt: skip
+    total = sum(scores.values(), Scores())
+    rows.append(
+        _row(ALL, whole["reviewed"], whole["added"], whole["removed"], whole["changed"],
+             whole["context"], total.dice)
+        | ({} if len(spoken) == len(classes) else {"status": "missing"})
+        | {"minutes": minutes_spent(bundle.folder)}
+    )  # fmt: skip
+    return rows
+
+
+def _row(name, reviewed, added, removed, changed, context, dice) -> dict:
+    return {
+        "class": name,
+        "status": "corrected" if changed or context else "confirmed",
+        "voxels_reviewed": reviewed,
+        "voxels_added": added,
+        "voxels_removed": removed,
+        "voxels_changed": changed,
+        "correction_rate": changed / reviewed if reviewed else np.nan,
+        "context_changed": context,
+        "dice": dice,
+        "minutes": np.nan,
+    }
+
+
+def _tell(row: dict) -> None:
+    """Log the row of a whole place."""
+    spent = f", {row['minutes']:.0f} min" if np.isfinite(row["minutes"]) else ""
+    log.info(
+        "round %02d, %s: %s, %d of %d voxels changed%s",
+        row["round"], row["place"], row["status"], row["voxels_changed"], row["voxels_reviewed"],
+        spent,
+    )  # fmt: skip
+
+
+def minutes_spent(folder: Path) -> float:
+    """Minutes between opening a place and its last saving, summed over sittings; NaN if unknown.
+
+    The scripts of a bundle note both in times.tsv; what a person broke in it is warned of.
+    """
+    path = folder / TIMES
+    if not path.is_file():
+        return np.nan
+    opened = saved = None
+    total = 0.0
+    try:
+        for line in [*path.read_text().splitlines(), "opened\t"]:
+            what, when = line.split("\t")
+            if what == "opened":
+                total += (saved - opened).total_seconds() / 60 if saved else 0.0
+                opened, saved = when and datetime.fromisoformat(when), None
+            elif what == "saved" and opened:
+                saved = datetime.fromisoformat(when)
+    except (ValueError, TypeError) as error:
+        log.warning("%s: not as the scripts write it (%s); minutes stay unknown", path, error)
+        return np.nan
+    return total if total > 0 else np.nan

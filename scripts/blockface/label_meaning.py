@@ -1,0 +1,73 @@
+"""What the values of an annotation file mean: told by its name and by the values themselves."""
+
+import logging
+from pathlib import Path
+
+from blockface.errors import InputError
+from blockface.rounds import class_of_name
+
+log = logging.getLogger(__name__)
+
+GREY_VALUES = 64  # more distinct values than that are an image, not a segmentation
+Meaning = tuple[str, dict[int, int], tuple[int, ...], list[str]]  # kind, classes, spoken for, notes
+
+
+def layer_meaning(name: str, classes: dict[int, str], path: Path) -> Meaning | None:
+    """Meaning of the mask ``name`` of a project or Slicer segmentation; None if of no class."""
+    own = class_of_name(name, classes, path)
+    return ("mask", {1: own}, (own,), []) if own is not None else None
+
+
+def meaning_of(path: Path, name: str, counts: dict[int, int], classes: dict[int, str]) -> Meaning:
+    """Kind of the file ``name``, class of each of its values, classes it speaks for, and notes.
+
+    ``counts`` are the voxels of each value.
+
+    Raises
+    ------
+    InputError
+        An image, a mask of no class, values of no class, or no background.
+    """
+    values, own = sorted(counts), class_of_name(name, classes, path)
+    if "label" in name.lower() and own and "label" not in classes[own].lower():
+        own = None
+    if len(values) > GREY_VALUES:
+        raise InputError(
+            f"{path}: looks like an image ({len(values)} different values, {values[0]} to "
+            f"{values[-1]}); expected a mask or a label map; remove it from the round"
+        )
+    if values[0] < 0:
+        raise InputError(
+            f"{path}: negative values (down to {values[0]}); expected a mask or label map with 0 "
+            "as background; save it again"
+        )
+    listing = ", ".join(f"{v} ({counts[v]} voxels)" for v in values)
+    binary = [v for v in values if v] in ([], [1], [255])
+    if own is not None:
+        if not binary:
+            raise InputError(
+                f"{path}: named after the class {classes[own]} but holds the values {listing}; "
+                "expected 0 and 1; if it is a label map put 'labels' into its name instead"
+            )
+        notes = ["values 0 and 255 taken as 0 and 1"] if 255 in values else []
+        if 0 not in values:
+            notes.append("every voxel is painted; inverted?")
+            log.warning("%s: every voxel is painted; is the mask inverted?", path)
+        return "mask", {v: own for v in values if v}, (own,), notes
+    if binary and "label" not in name.lower():
+        raise InputError(
+            f"{path}: a mask whose name is none of the classes {', '.join(classes.values())}; "
+            "rename it <class>.nrrd or <anything>_<class>.nrrd, or, if it is a label map, put "
+            "'labels' into its name"
+        )
+    if unknown := [v for v in values if v and v not in classes]:
+        raise InputError(
+            f"{path}: values {listing}; without a class: {', '.join(map(str, unknown))}; name "
+            "them in datasets.<name>.classes or correct the file"
+        )
+    if 0 not in values:
+        raise InputError(
+            f"{path}: values {listing}; 0 for the background is absent; which one is background? "
+            "Export again with background 0, or one mask per class"
+        )
+    return "labels", {v: v for v in values if v}, tuple(classes), []

@@ -1,0 +1,94 @@
+"""What was handed out for correction: kept in the bundle, to see later what a person changed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from blockface.errors import InputError
+from blockface.grids import Placement
+
+FILE = "predicted.npz"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Labels (z, y, x; class values) as handed out from voxel ``offset`` on; ``z`` the slice meant.
+
+    The other slices are context: what a person changes there counts, the rest stays unknown.
+    """
+
+    labels: np.ndarray
+    offset: tuple[int, int, int]
+    z: int
+
+    @property
+    def extent(self) -> tuple[int, int, int, int, int, int]:
+        """What of the stack was handed out: z0, z1, y0, y1, x0, x1."""
+        return tuple(
+            v for o, n in zip(self.offset, self.labels.shape, strict=True) for v in (o, o + n)
+        )
+
+    def holds(self, placement: Placement) -> bool:
+        """Whether ``placement`` lies inside what was handed out."""
+        return all(
+            low <= o and o + n <= high
+            for o, n, low, high in zip(
+                placement.offset, placement.shape, self.extent[::2], self.extent[1::2], strict=True
+            )
+        )
+
+    def over(self, z: int, corner: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+        """Labels of slice ``z`` over ``shape`` (y, x) voxels from ``corner``; 0 beyond."""
+        y, x = (o - c for o, c in zip(self.offset[1:], corner, strict=True))
+        plane = self.labels[z - self.offset[0]]
+        rows, columns = (
+            slice(max(0, start), max(0, min(n, start + size)))
+            for start, n, size in zip((y, x), shape, plane.shape, strict=True)
+        )
+        out = np.zeros(shape, np.uint8)
+        out[rows, columns] = plane[
+            rows.start - y : rows.stop - y, columns.start - x : columns.stop - x
+        ]
+        return out
+
+    def write(self, folder: Path, classes: dict[int, str]) -> None:
+        """Keep it in ``folder``, with the names of the ``classes``."""
+        np.savez_compressed(
+            folder / FILE,
+            labels=self.labels,
+            offset=np.array(self.offset),
+            z=np.array(self.z),
+            values=np.array(list(classes)),
+            names=np.array(list(classes.values())),
+        )
+
+
+def prediction_beside(folder: Path, classes: dict[int, str]) -> Prediction | None:
+    """The prediction kept in ``folder`` or in its folder corrected, in values of ``classes``.
+
+    None if there is none, as beside a first painting.
+
+    Raises
+    ------
+    InputError
+        It cannot be read.
+    """
+    path = next((p for p in (folder / FILE, folder / "corrected" / FILE) if p.is_file()), None)
+    if path is None:
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as kept:
+            labels, offset = kept["labels"], tuple(int(v) for v in kept["offset"])
+            z, names = int(kept["z"]), dict(zip(kept["values"], kept["names"], strict=True))
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{path}: cannot be read ({reason}); copy the folder of the bundle again, or remove "
+            "this file to have the whole extent of the masks counted as reviewed"
+        ) from None
+    value_of = {name: value for value, name in classes.items()}
+    table = np.zeros(256, np.uint8)
+    for value, name in names.items():
+        table[value] = value_of.get(str(name), 0)
+    return Prediction(table[labels], offset, z)

@@ -104,7 +104,8 @@ def _expected_error(segmented: np.ndarray, sure: np.ndarray, total: np.ndarray) 
     probabilities p are right. Of a class that a slice hardly has, only little is said.
     """
     spare = LITTLE * (segmented + total).mean(axis=0) + 1e-9
-    return (1 - (2 * sure + spare) / (segmented + total + spare)).mean(axis=1)
+    error = 1 - (2 * sure + spare) / (segmented + total + spare)
+    return (1 + LITTLE) * error.mean(axis=1)  # the true one for a class of its usual area
 
 
 def _stands_out(jump: np.ndarray) -> np.ndarray:

@@ -80,21 +80,31 @@ def test_finished_is_finished(project):
     assert project.jobs() == {}
 
 
-def test_a_touched_script_other_threads_and_a_moved_checkout_change_nothing(project, tmp_path):
-    code = tmp_path / "elsewhere"
+def touched_code(folder):
+    """A copy of the workflow elsewhere, every script of which is another version."""
+    code = folder / "elsewhere"
     code.mkdir()
     shutil.copy2(REPOSITORY / "Snakefile", code)
     for name in ("workflow", "scripts", "profiles", "envs"):
         if (REPOSITORY / name).is_dir():
             shutil.copytree(REPOSITORY / name, code / name)
-    project.code = code
-    for script in (code / "scripts").glob("*.py"):
+    for script in (*(code / "scripts").glob("*.py"), code / "scripts/blockface/train.py"):
         script.write_text(script.read_text() + "# another version\n")
-    library = code / "scripts/blockface/train.py"
-    library.write_text(library.read_text() + "# another version\n")
+    return code
+
+
+def test_a_touched_script_other_threads_and_a_moved_checkout_change_nothing(project, tmp_path):
+    project.code = touched_code(tmp_path)
     assert project.jobs() == {}
     assert project.jobs("--set-threads", "train_segmenter=2", "predict_slab=2") == {}
     assert project.jobs("--cores", "1") == {}
+
+
+def test_touched_scripts_make_no_old_iteration_again(second, tmp_path):
+    project = second[0].copy(tmp_path / "project")
+    project.code = touched_code(tmp_path)
+    assert project.jobs() == {}
+    assert project.jobs("--config", "iteration=0") == {}
 
 
 def test_a_new_date_of_annotations_alone_changes_nothing(project):

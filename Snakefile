@@ -11,6 +11,7 @@ if not workflow.overwrite_configfiles:
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/stack.smk"
 include: "workflow/rules/denoising.smk"
 include: "workflow/rules/segmentation.smk"
 include: "workflow/rules/measurement.smk"

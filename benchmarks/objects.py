@@ -8,8 +8,6 @@ interpreter with --kimimaro and --porespy; neither is ever imported here.
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -18,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 import object_phantom
+from clock import Clock
 
 from blockface.tables import read_table, write_table
 
@@ -32,7 +30,6 @@ CALL = (
     "import sys, json, importlib; sys.path.insert(0, sys.argv[1]); "
     "importlib.import_module(sys.argv[2]).main(**json.loads(sys.argv[3]))"
 )
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 TABLES = (
     "objects", "contacts", "neighbours", "summary", "diameters", "radial", "cross_sections",
     "centrelines",
@@ -43,70 +40,6 @@ DELIVERS = {
     "cc3d + kimimaro": "skeletons with radii",
     "porespy": "volume, surface, convex volume, axes of the ellipsoid",
 }
-PAUSE_S = 0.1  # between two looks at the memory
-
-
-class Clock:
-    """Seconds and peak memory (bytes, proportional share of all processes) of commands."""
-
-    def __init__(self, cores: int, limit_s: float):
-        self.cores, self.limit, self.seconds, self.peak = cores, limit_s, 0.0, 0
-
-    def run(self, *commands: list[str]) -> None:
-        """Run ``commands``, as many at once as there are cores, to their end."""
-        waiting, running, began = list(commands), [], time.monotonic()
-        try:
-            while waiting or running:
-                while waiting and len(running) < self.cores:
-                    running.append(
-                        psutil.Popen(
-                            waiting.pop(0), env={**os.environ, **ONE_THREAD},
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                        )
-                    )  # fmt: skip
-                time.sleep(PAUSE_S)
-                self.peak = max(self.peak, sum(map(memory, running)))
-                for done in [p for p in running if p.poll() is not None]:
-                    running.remove(done)
-                    if done.returncode:
-                        told = done.stderr.read().decode().strip().splitlines()
-                        raise RuntimeError(told[-1] if told else f"exit {done.returncode}")
-                if self.seconds + time.monotonic() - began > self.limit:
-                    raise TimeoutError(f"stopped after {self.limit:.0f} s")
-        finally:
-            for process in running:
-                end(process)
-            self.seconds += time.monotonic() - began
-
-
-def family(process: psutil.Process) -> list[psutil.Process]:
-    """A process and all that it started."""
-    try:
-        return [process, *process.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def memory(process: psutil.Process) -> int:
-    """Memory of a process and its children; what they share counts once, where the system tells."""
-    total = 0
-    for part in family(process):
-        try:
-            full = part.memory_full_info()
-            total += getattr(full, "pss", full.rss)
-        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-            continue  # it ended while we looked
-    return total
-
-
-def end(process: psutil.Process) -> None:
-    """End a process and what it started."""
-    for part in reversed(family(process)):
-        try:
-            part.kill()
-        except psutil.NoSuchProcess:
-            continue
-    process.wait()
 
 
 def script(name: str, **given) -> list[str]:
@@ -126,7 +59,8 @@ def blockface(clock: Clock, labels: Path, out: Path, cores: int, method: str) ->
           for p, s in zip(pieces, slabs, strict=True))
     )  # fmt: skip
     clock.run(script("separate_objects", slabs=pieces, objects=at["objects.zarr"],
-                     index=at["index.csv"], labels=str(labels)))  # fmt: skip
+                     index=at["index.csv"], links=str(out / "links.csv"),
+                     labels=str(labels)))  # fmt: skip
     given = {"objects": at["objects.zarr"], "index": at["index.parquet"]}
     folders = {n: [str(out / f"{n}{i}") for i in range(cores)] for n in ("part", "pairs")}
     clock.run(
@@ -226,6 +160,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--size", type=int, default=256, help="edge in voxels, default %(default)s")
     add("--objects", type=int, default=2000, help="default %(default)s")
+    add("--copies", type=int, default=1,
+        help="cubes one below the other, default %(default)s")  # fmt: skip
     add("--voxel", type=float, nargs=3, default=(10, 10, 10), metavar="NM",
         help="voxel size z, y, x, default 10 10 10; porespy needs a cubic one")  # fmt: skip
     add("--cores", type=int, default=2, help="default %(default)s")
@@ -255,7 +191,9 @@ def main(argv: list[str] | None = None) -> None:
         if (folder / "truth.csv").is_file():
             truth = read_table(folder / "truth.csv")
         else:
-            truth = object_phantom.make(folder, options.size, options.objects, options.voxel)
+            truth = object_phantom.make(
+                folder, options.size, options.objects, options.voxel, options.copies
+            )
         rows = []
         for name in options.only:
             if name in programs:

@@ -9,7 +9,7 @@ import numpy as np
 from skimage.measure import marching_cubes
 
 from blockface.crops import Crops
-from blockface.pictures import id_colours
+from blockface.pictures_objects import id_colours
 
 PIECE_VOXELS = 2**22
 VERTEX = np.dtype(

@@ -126,7 +126,7 @@ def densities(
 
 
 def planes(objects: zarr.Array, image: zarr.Array | None, size: int = 640) -> list[tuple]:
-    """Planes xy, xz and yz through the middle of the volume, for `pictures.objects_in_colour`.
+    """Planes xy, xz and yz through the middle, for `pictures_objects.objects_in_colour`.
 
     Each is its title, the image or None, the ids and the pixel size (down, across) in nm. Seen is
     the middle of the volume, at most ``size`` voxels each way; it is read row by row.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from blockface import figures, figures_stack, pictures, sampling, view3d
+from blockface import figures, figures_stack, pictures_objects, sampling, view3d
 from blockface.given import Given
 from blockface.page import Section, picture, table
 
@@ -20,9 +20,9 @@ def objects(given: Given) -> Section | None:
     if image is not None and image.shape != ids.shape:
         image = None
     planes = sampling.planes(ids, image)
-    path = pictures.objects_in_colour(planes, given.file("objects"))
+    path = pictures_objects.objects_in_colour(planes, given.file("objects"))
     title, grey, numbers, pixel_nm = planes[0]
-    numbered = pictures.numbered_objects(grey, numbers, given.file("ids"), pixel_nm, title)
+    numbered = pictures_objects.numbered_objects(grey, numbers, given.file("ids"), pixel_nm, title)
     view = view3d.objects_in_3d(ids, given.file("objects_3d"))
     return Section(
         "Separated objects",
@@ -80,7 +80,7 @@ def stack(given: Given) -> Section | None:
         known = frame.sort_values("object_id")
         ids, kinds = known["object_id"].to_numpy(), known["class"].astype(str).to_numpy()
         shares, cell_nm = sampling.densities(given.volume("objects"), ids, kinds)
-        path = pictures.density_map(shares, cell_nm, given.file("density"))
+        path = pictures_objects.density_map(shares, cell_nm, given.file("density"))
         items.append(picture(path, "Volume fraction, averaged along z (left) and along y (right)."))
     if not items:
         return None

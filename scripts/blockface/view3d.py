@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from blockface.figures import save, styled
-from blockface.pictures import id_colours
+from blockface.pictures_objects import id_colours
 from blockface.volume import slab_rows, voxel_size
 
 EDGE = 220  # voxels that the longest side of the volume is brought down to

@@ -39,9 +39,9 @@ def chain(folder, probability, slabs, method):
     parts = [str(folder / f"part{s}") for s in range(slabs)]
     pairs = [str(folder / f"pairs{s}") for s in range(slabs)]
     for slab, (part, pair) in enumerate(zip(parts, pairs, strict=True)):
-        given = {"slab": slab, "slabs": slabs, "settings": {"neighbours": 3}, "threads": 1}
+        given = {"slab": slab, "slabs": slabs, "threads": 1}
         measure_slab.main(**at, part=part, **given)
-        measure_pairs.main(**at, part=pair, **given)
+        measure_pairs.main(**at, part=pair, settings={"neighbours": 3}, **given)
     paths = {f"{name}_table": str(folder / f"{name}.csv") for name in TABLES}
     measure_objects.main(parts=parts, pairs=pairs, **at, **paths, threads=1)
     tables = {name: read_table(folder / f"{name}.parquet") for name in TABLES}

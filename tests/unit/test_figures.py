@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from blockface import figures, pictures, sampling
+from blockface import figures, pictures, pictures_objects, sampling
 from blockface.page import cell
 from blockface.volume import create_volume
 
@@ -131,10 +131,10 @@ def test_noisy_and_denoised(tmp_path, slices):
 
 def test_an_id_keeps_its_colour():
     ids = np.array([[0, 7, 4_000_000_000]], np.uint32)
-    colours = pictures.id_colours(ids)
+    colours = pictures_objects.id_colours(ids)
     assert (colours[0, 0] == 0).all()
     assert (colours[0, 1:].max(axis=-1) > 0.7).all()
-    np.testing.assert_array_equal(colours[0, 2], pictures.id_colours(ids[:, 2:])[0, 0])
+    np.testing.assert_array_equal(colours[0, 2], pictures_objects.id_colours(ids[:, 2:])[0, 0])
 
 
 def test_planes_meet_in_the_middle(tmp_path):

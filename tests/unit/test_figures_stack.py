@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from blockface import figures_stack, pictures, sampling, view3d
+from blockface import figures_stack, pictures_objects, sampling, view3d
 from object_shapes import store
 
 SPACING = (50.0, 10.0, 10.0)
@@ -32,7 +32,7 @@ def test_densities_are_the_shares_of_the_classes(tmp_path):
     assert shares["fibril"].mean() == pytest.approx(1 / 9, abs=0.01)
     assert (shares["cell"][:, :, : 55 * 10 // int(cell[2])] == 1).all()
     assert cell[0] * 8 == 20 * 50
-    assert pictures.density_map(shares, cell, tmp_path / "d.png").is_file()
+    assert pictures_objects.density_map(shares, cell, tmp_path / "d.png").is_file()
 
 
 def test_rays_meet_the_object_in_front(tmp_path):
@@ -70,10 +70,10 @@ def test_the_3d_view_of_any_volume(tmp_path, ids):
 
 def test_numbers_stand_in_their_objects(tmp_path, monkeypatch):
     kept = []
-    monkeypatch.setattr(pictures, "save", lambda figure, path: kept.append(figure) or path)
+    monkeypatch.setattr(pictures_objects, "save", lambda figure, path: kept.append(figure) or path)
     ids = np.zeros((80, 100), np.uint32)
     ids[10:30, 10:30], ids[50:70, 40:45], ids[50:55, 40:90] = 70_000, 9, 9
-    pictures.numbered_objects(None, ids, tmp_path / "n.png", (10.0, 10.0), "z 3")
+    pictures_objects.numbered_objects(None, ids, tmp_path / "n.png", (10.0, 10.0), "z 3")
     told = {t.get_text(): t.get_position() for t in kept[0].axes[0].texts if t.get_text().isdigit()}
     assert set(told) == {"70000", "9"}
     for number, (x, y) in told.items():

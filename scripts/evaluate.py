@@ -7,14 +7,17 @@ import pandas as pd
 
 from blockface.annotations import known_slices
 from blockface.job import run
-from blockface.review import agreement, score_slices
+from blockface.review import agreement, annotated_percent, score_slices
 from blockface.scores import threshold_of
 from blockface.tables import read_table, write_table
 from blockface.volume import open_volume
 
 log = logging.getLogger(__name__)
 
-COLUMNS = ["iteration", "split", "class", "slices", "voxels", "dice", "iou", "precision", "recall"]
+COLUMNS = [
+    "iteration", "split", "class", "slices", "voxels", "dice", "iou", "precision", "recall",
+    "changed", "annotated_percent",
+]  # fmt: skip
 
 
 def main(
@@ -34,12 +37,15 @@ def main(
 
     held_out: the prediction against the held-out slices. corrected: the *previous* prediction
     against the voxels reviewed in this round, so those rows carry the number of the iteration
-    before. Rows of ``earlier`` (the evaluation before) stand in front.
+    before. Rows of ``earlier`` (the evaluation before) stand in front. ``changed`` are the voxels
+    in which prediction and person differ, ``annotated_percent`` (of the voxels of the stack) is
+    what the iteration's network could learn from.
     """
     held_out = sorted({int(z) for z in held_out_slices})
     predicted, truth = open_volume(probability), open_volume(annotations)
     values, names = list(predicted.attrs["values"]), predicted.attrs["classes"]
-    rows = [read_table(earlier, tuple(COLUMNS))] if earlier else []
+    # an iteration closed by an earlier version lacks the last columns
+    rows = [read_table(earlier, tuple(COLUMNS[:-2]))] if earlier else []
     if previous_probability:
         rounds = open_volume(rounds or Path(annotations).with_name("annotation_rounds.zarr"))
         slices = [z for z in known_slices(truth).tolist() if z not in held_out]
@@ -55,6 +61,7 @@ def main(
                     row,
                 )
         rows.append(found.assign(iteration=int(iteration) - 1, split="corrected"))
+    percent = annotated_percent(truth, held_out)
     level = threshold_of(predicted, threshold)
     totals, used = score_slices(predicted, truth, held_out, values, level)
     rows.append(
@@ -66,6 +73,8 @@ def main(
                     "class": name,
                     "slices": used,
                     **totals[value].row(),
+                    "changed": totals[value].changed,
+                    "annotated_percent": percent,
                 }
                 for name, value in zip(names, values, strict=True)
             ]
@@ -76,7 +85,7 @@ def main(
             "no held-out slice is annotated, so this iteration has no score; name some in "
             "held_out_slices and paint them in any round"
         )
-    write_table(pd.concat(rows, ignore_index=True)[COLUMNS], evaluation)
+    write_table(pd.concat(rows, ignore_index=True).reindex(columns=COLUMNS), evaluation)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,11 @@ def one(path):
     return str(path) if isinstance(path, (str, Path)) else str(path[0])
 
 
+def several(paths):
+    """Paths of what Snakemake hands over: nothing, one or more."""
+    return [paths] if isinstance(paths, (str, Path)) else list(paths or [])
+
+
 def main(
     *, report, figures, threads, dataset, iteration, held_out_slices, threshold, commands,
     raw=None, denoised=None, registration=None, registration_figure=None, noise=None,
@@ -26,9 +31,12 @@ def main(
     patches_table=None, history=None, probability=None,
     evaluation=None, worklist=None, objects=None, objects_table=None, contacts_table=None,
     neighbours_table=None, summary_table=None, diameters_table=None, radial_table=None, truth=None,
-    manifest=None,
+    manifest=None, earlier=None,
 ):  # fmt: skip
-    """``neighbours_table`` is not shown; it is an input so that the report comes after it."""
+    """``neighbours_table`` is not shown; it is an input so that the report comes after it.
+
+    ``earlier`` are the manifests of the iterations before, which lie beside what is told of them.
+    """
     optional = {
         "raw": raw, "denoised": denoised, "registration": registration,
         "registration_figure": registration_figure, "noise": noise, "noise_figure": noise_figure,
@@ -40,7 +48,7 @@ def main(
         "diameters_table": diameters_table, "radial_table": radial_table, "truth": truth,
         "manifest": manifest,
     }  # fmt: skip
-    scores = [evaluation] if isinstance(evaluation, (str, Path)) else list(evaluation or [])
+    scores = several(evaluation)
     shown = one(probability)
     given = Given(
         dataset=dataset,
@@ -48,6 +56,7 @@ def main(
         figures=str(figures),
         held_out_slices=[int(z) for z in held_out_slices or []],
         threshold=threshold_of(open_volume(shown) if shown else None, threshold),
+        earlier=[str(Path(path).parent) for path in several(earlier)],
         evaluation=[str(path) for path in scores] or None,
         **{name: one(path) for name, path in optional.items()},
     )

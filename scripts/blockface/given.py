@@ -1,6 +1,6 @@
 """What a report is made of: the files of an iteration, any of which may be missing."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import zarr
 
 from blockface import sampling
 from blockface.annotations import known_slices
+from blockface.iterations import gather
 from blockface.tables import read_table
 from blockface.volume import open_volume, voxel_size
 
@@ -46,6 +47,7 @@ class Given:
     radial_table: str | None = None
     truth: str | None = None
     manifest: str | None = None
+    earlier: list[str] = field(default_factory=list)
 
     def file(self, name: str) -> Path:
         """Path of the picture ``name``."""
@@ -76,6 +78,13 @@ class Given:
         frame = frame[frame["iteration"] <= self.iteration]
         frame = frame.drop_duplicates(["iteration", "split", "class"], keep="last")
         return None if frame.empty else frame
+
+    @cached_property
+    def iterations(self) -> pd.DataFrame | None:
+        """The audit table of this iteration and those before it; None for the first."""
+        if not self.earlier or not self.manifest:
+            return None
+        return gather([*self.earlier, Path(self.manifest).parent])
 
     @cached_property
     def annotated(self) -> list[int]:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from blockface.denoiser_warnings import denoiser_warnings
 from blockface.given import Given
+from blockface.iterations import dice_of, falls, stopping_hint
 from blockface.page import Table, cell, render, table
 from blockface.sections import SECTIONS
 from blockface.sections_objects import OBJECT_SECTIONS, class_summary
@@ -50,7 +51,10 @@ def make_report(given: Given, path: str | Path, commands: list[str]) -> Path:
 
 def warnings(given: Given) -> list[str]:
     """What a user must not overlook, a sentence each."""
-    found = [*falls(given), *denoiser_warnings(given)]
+    scores, found = held_out(given), denoiser_warnings(given)
+    if scores is not None:
+        hint = stopping_hint(scores)
+        found = [*falls(scores, given.iteration), *([hint] if hint else []), *found]
     if given.annotations and not given.held_out_slices:
         found.append(
             "No slice is held out, so nothing says how good the prediction is. Annotate a few "
@@ -88,34 +92,9 @@ def empty_class(summary: pd.DataFrame) -> pd.Series:
     return (summary["measure"] == "n_objects") & (summary["all"] == 0)
 
 
-def falls(given: Given) -> list[str]:
-    """Warnings for every class whose held-out Dice fell, or has no value."""
-    found = []
-    for name, now, before in dice(given):
-        if now is None:
-            found.append(f"Dice of {name} on held-out slices has no value: no voxel of it there.")
-        elif before is not None and round(now, 3) < round(before, 3):
-            found.append(
-                f"Dice of {name} on held-out slices fell from {before:.3f} to {now:.3f} against "
-                "the previous iteration. Look through the new round for slips before going on."
-            )
-    return found
-
-
-def dice(given: Given) -> list[tuple[str, float | None, float | None]]:
-    """Class, Dice on held-out slices now and in the iteration before; None for no value."""
-    if given.scores is None:
-        return []
-    scores = given.scores[given.scores["split"] == "held_out"]
-
-    def value(iteration: int, name: str) -> float | None:
-        rows = scores[(scores["iteration"] == iteration) & (scores["class"] == name)]["dice"]
-        return None if rows.dropna().empty else float(rows.iloc[-1])
-
-    earlier = scores.loc[scores["iteration"] < given.iteration, "iteration"]
-    before = int(earlier.max()) if len(earlier) else -1
-    names = scores.loc[scores["iteration"] == given.iteration, "class"].unique()
-    return [(str(n), value(given.iteration, n), value(before, n)) for n in names]
+def held_out(given: Given) -> pd.DataFrame | None:
+    """The scores on held-out slices, of this and all earlier iterations."""
+    return None if given.scores is None else given.scores[given.scores["split"] == "held_out"]
 
 
 def facts(given: Given) -> list[dict[str, str]]:
@@ -137,7 +116,9 @@ def facts(given: Given) -> list[dict[str, str]]:
             whole = int((~of_class["touches_border"].astype(bool)).sum())
             found.append({"name": f"objects: {name}", "value": cell(len(of_class)).text,
                           "more": f"{whole} whole, not cut by the border"})  # fmt: skip
-    for name, now, before in dice(given):
+    scores = held_out(given)
+    told = [] if scores is None else dice_of(scores, given.iteration)
+    for name, now, before in told:
         change = "no earlier iteration" if before is None else f"before: {before:.3f}"
         value = "–" if now is None else f"{now:.3f}"
         found.append({"name": f"held-out Dice: {name}", "value": value, "more": change})

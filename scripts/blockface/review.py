@@ -1,5 +1,7 @@
 """Where a prediction is worst, and how well an earlier one agreed with what people corrected.
 
+What a slice is ranked by is in units of 1 - Dice, so that its parts add up: the error the network
+itself expects, how far the members of an ensemble disagree, and jumps of shape that stand out.
 Uncertainty is the binary entropy of the most undecided class, in bits: 0 for a probability of 0 or
 1, and 1 for one half (Shannon 1948, doi:10.1002/j.1538-7305.1948.tb01338.x).
 """
@@ -10,8 +12,9 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
+from scipy.ndimage import median_filter
 
-from blockface.annotations import UNKNOWN
+from blockface.annotations import UNKNOWN, known_slices
 from blockface.scores import Scores, confusion, to_labels
 from blockface.volume import slab_rows
 
@@ -20,8 +23,10 @@ log = logging.getLogger(__name__)
 UNCERTAIN = 64  # a voxel is undecided from a probability of 1/4 to one of 3/4, times 255
 BAND = 13  # a voxel takes part in the mean entropy from a probability of 0.05 on, times 255
 SMALL = 1e-3  # share of a slice below which a change of shape does not count
-WEIGHTS = {"uncertain_fraction": 0.5, "mean_entropy": 0.2, "jump": 0.3}
-FAR = 0.25  # how much more a slice far from every annotated one weighs, at most
+LITTLE = 0.25  # share of a class's usual area below which its expected error hardly counts
+AROUND = 9  # slices whose median jump is the usual one
+LEAST_JUMP = 0.05  # what a jump is above the usual one before it stands out
+FAR = 0.02  # how much more the slice farthest from every annotated one weighs: it decides ties
 
 
 def entropy_table() -> np.ndarray:
@@ -33,18 +38,26 @@ def entropy_table() -> np.ndarray:
 
 
 def slice_scores(
-    probability, annotated: Iterable[int], values: list[int], threshold: float = 0.5
+    probability,
+    annotated: Iterable[int],
+    values: list[int],
+    threshold: float = 0.5,
+    disagreement: np.ndarray | None = None,
 ) -> pd.DataFrame:
     """One row per slice, with a score that is higher the more a look at it should teach.
 
     ``probability`` is (class, z, y, x), uint8, 255 being 1; it is read one slice at a time within
-    rows. Columns: z; uncertain_fraction, the share of voxels with a class between 1/4 and 3/4;
-    mean_entropy (bits) over voxels where a class has 0.05 or more; jump, 1 - Dice of the
-    segmentation against the more alike of the two slices beside it; distance (slices) to the
-    nearest of ``annotated``; score, 0 to about 1.
+    rows. ``disagreement`` (z,), if there is an ensemble, is 1 - the mean pairwise Dice of its
+    members. Columns: z; expected_error, 1 - the Dice that the probabilities themselves expect of
+    the segmentation, mean of the classes; disagreement, if given; uncertain_fraction, the share of
+    voxels with a class between 1/4 and 3/4; mean_entropy (bits) over voxels where a class has 0.05
+    or more; jump, 1 - Dice of the segmentation against the more alike of the two slices beside it;
+    stands_out, how far that lies above the usual jump around; distance (slices) to the nearest of
+    ``annotated``; score, the sum of expected_error, disagreement and stands_out.
     """
     bits, n = entropy_table(), probability.shape[1]
     uncertain, entropy = np.zeros(n), np.zeros(n)
+    areas = np.zeros((3, n, len(values)))  # segmented, its probability, all probability
     step = np.zeros(n + 1)  # step[z] between z - 1 and z
     before, told = None, time.monotonic()
     for row in slab_rows(probability.shape):
@@ -56,6 +69,9 @@ def slice_scores(
             counts = np.bincount(doubt[here.max(axis=0) >= BAND], minlength=128)
             entropy[z] = counts @ bits[:128] / max(1, counts.sum())
             labels = to_labels(here, values, threshold)
+            for i, (value, shares) in enumerate(zip(values, here, strict=True)):
+                inside = shares[labels == value]
+                areas[:, z, i] = inside.size, inside.sum() / 255, shares.sum() / 255
             if before is not None:
                 step[z] = _unlike(before, labels)
             before = labels
@@ -64,17 +80,39 @@ def slice_scores(
             told = time.monotonic()
     step[0], step[n] = (step[1], step[n - 1]) if n > 1 else (0, 0)
     jump = np.minimum(step[:-1], step[1:])
+    told = {} if disagreement is None else {"disagreement": np.asarray(disagreement, float)}
     scores = pd.DataFrame(
         {
             "z": np.arange(n),
+            "expected_error": _expected_error(*areas),
+            **told,
             "uncertain_fraction": uncertain,
             "mean_entropy": entropy,
             "jump": jump,
+            "stands_out": _stands_out(jump),
             "distance": _distances(n, annotated),
         }
     )
     scores["score"] = _combined(scores)
     return scores
+
+
+def _expected_error(segmented: np.ndarray, sure: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """1 - expected Dice (z,), mean of the classes, of areas (z, class) in voxels.
+
+    A segmentation s is expected to have Dice 2 Σ_s p / (|s| + Σ p) with what is there, if the
+    probabilities p are right. Of a class that a slice hardly has, only little is said.
+    """
+    spare = LITTLE * (segmented + total).mean(axis=0) + 1e-9
+    error = 1 - (2 * sure + spare) / (segmented + total + spare)
+    return (1 + LITTLE) * error.mean(axis=1)  # the true one for a class of its usual area
+
+
+def _stands_out(jump: np.ndarray) -> np.ndarray:
+    """How far each jump (z,) lies above what is usual: the median around and five robust SD."""
+    over = jump - median_filter(jump, AROUND, mode="nearest")
+    spread = 1.4826 * np.median(np.abs(over))
+    return np.maximum(0, over - max(LEAST_JUMP, 5 * spread))
 
 
 def _unlike(a: np.ndarray, b: np.ndarray) -> float:
@@ -91,59 +129,19 @@ def _distances(n: int, annotated: Iterable[int]) -> np.ndarray:
 
 
 def _combined(scores: pd.DataFrame) -> np.ndarray:
-    """Each measure over its 99th percentile, weighted; more for slices far from annotated ones."""
-    total = np.zeros(len(scores))
-    for name, weight in WEIGHTS.items():
-        top = np.percentile(scores[name], 99)
-        total += weight * np.minimum(scores[name] / (top or 1), 1.5)
-    return total * (1 + FAR * scores["distance"] / max(1, scores["distance"].max())) / (1 + FAR)
+    total = scores["expected_error"] + scores["stands_out"] + scores.get("disagreement", 0)
+    return total * (1 + FAR * scores["distance"] / max(1, scores["distance"].max()))
 
 
-def choose_slices(
-    scores: pd.DataFrame, count: int, min_gap: int | None = None, exclude: Iterable[int] = ()
-) -> pd.DataFrame:
-    """The worst slices, at most ``count``, worst first, with rank and a reason in plain words.
+def annotated_percent(annotations, held_out: Iterable[int]) -> float:
+    """Percent of all voxels that somebody reviewed and that may be learnt from.
 
-    Two of them lie at least ``min_gap`` slices apart (default: half of even spacing, at
-    least 2); where that leaves too few the gap is halved. Slices in ``exclude`` (annotated, held
-    out) are not chosen.
+    ``annotations`` is the volume of labels (255 unknown); slices ``held_out`` do not count.
     """
-    n, exclude = len(scores), set(exclude)
-    gap = max(2, n // (2 * count)) if min_gap is None else int(min_gap)
-    ordered = [int(z) for z in scores.sort_values("score", ascending=False, kind="stable")["z"]]
-    ordered = [z for z in ordered if z not in exclude]
-    chosen: list[int] = []
-    while True:
-        for z in ordered:
-            if len(chosen) < count and all(abs(z - other) >= max(gap, 1) for other in chosen):
-                chosen.append(z)
-        if len(chosen) >= min(count, len(ordered)):
-            break
-        gap //= 2
-        log.warning("too few slices lie apart enough; slices %d apart are taken too", max(gap, 1))
-    if len(chosen) < count:
-        log.warning("only %d slices are neither annotated nor held out", len(chosen))
-    picked = scores.set_index("z", drop=False).loc[chosen].reset_index(drop=True)
-    picked = picked.sort_values("score", ascending=False, kind="stable", ignore_index=True)
-    picked["rank"] = np.arange(1, len(picked) + 1)
-    medians = scores[list(WEIGHTS)].median()
-    picked["reason"] = [_reason(row, medians) for row in picked.to_dict("records")]
-    picked["folder"] = [f"z{z:04d}" for z in picked["z"]]
-    columns = ["rank", "z", "score", *WEIGHTS, "distance", "reason", "folder"]
-    return picked[columns]
-
-
-def _reason(row: dict, medians) -> str:
-    share, usual = (100 * v for v in (row["uncertain_fraction"], medians["uncertain_fraction"]))
-    parts = [f"{share:.2g} % of the voxels are undecided (half of the slices: below {usual:.2g} %)"]
-    if row["jump"] > max(1.5 * medians["jump"], 0.02):
-        parts.append(
-            f"the shapes differ by {100 * row['jump']:.2g} % from the slices beside it (half of "
-            f"the slices: below {100 * medians['jump']:.2g} %)"
-        )
-    slices = int(row["distance"])
-    parts.append(f"the nearest annotated slice is {slices} slice{'s' * (slices != 1)} away")
-    return "; ".join(parts)
+    held_out = set(held_out)
+    learnt = [int(z) for z in known_slices(annotations) if int(z) not in held_out]
+    known = sum(np.count_nonzero(annotations[z] != UNKNOWN) for z in learnt)
+    return 100 * known / np.prod(annotations.shape)
 
 
 def score_slices(

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from blockface import figures, pictures, sampling
+from blockface.figures_iterations import iterations_figure
 from blockface.given import Given
 from blockface.page import Section, picture, table
 from blockface.sections_denoising import denoised, denoiser, noise, registration
@@ -102,6 +103,26 @@ def evaluation(given: Given) -> Section | None:
     return section
 
 
+def rounds(given: Given) -> Section | None:
+    """What every round so far brought, from the second one on."""
+    told = given.iterations
+    if told is None:
+        return None
+    path = iterations_figure(told, given.file("iterations"))
+    short = told.assign(
+        **{c: told[c].str[:12] for c in ("annotations_sha256", "model_sha256")}
+    ).rename(columns={"annotations_sha256": "annotations", "model_sha256": "model"})
+    return Section(
+        "Round by round",
+        "What each iteration learnt from, how good it was on held-out slices, how much of it a "
+        "person changed in the next round, and what was found with it. The digests tell which "
+        "annotations and network it was.",
+        "a Dice that fell, shares of corrections that do not go down, and numbers of objects that "
+        "still move from round to round.",
+        [picture(path, "All rounds so far."), table(short)],
+    )
+
+
 def worst(given: Given) -> Section | None:
     """The strip along z and the slices to correct next."""
     work = given.table("worklist")
@@ -136,5 +157,6 @@ def worst(given: Given) -> Section | None:
 
 
 SECTIONS: tuple[Callable[[Given], Section | None], ...] = (
-    registration, noise, denoiser, denoised, training, prediction, evaluation, worst,
+    registration, noise, denoiser, denoised, training, prediction, evaluation, rounds,
+    worst,
 )  # fmt: skip

@@ -29,13 +29,6 @@ def votes_of(shares: NDArray) -> NDArray[np.uint8]:
     return made
 
 
-def disagreement(members: int) -> NDArray[np.float64]:
-    """For each of the 256 votes the share of pairs of ``members`` that disagree (0 to 1)."""
-    yes = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1)
-    yes = np.minimum(yes, members).astype(float)
-    return yes * (members - yes) / max(1, members * (members - 1) / 2)
-
-
 def member_dice(votes: zarr.Array) -> pd.DataFrame:
     """Dice of every two members in every slice, per class: z, class, a, b, dice, voxels.
 
@@ -56,3 +49,11 @@ def member_dice(votes: zarr.Array) -> pd.DataFrame:
                     rows.append((z, name, a, b, dice, int(either)))
     frame = pd.DataFrame(rows, columns=["z", "class", "a", "b", "dice", "voxels"])
     return frame.sort_values(["z", "class", "a", "b"], kind="stable", ignore_index=True)
+
+
+def slice_disagreement(votes: zarr.Array) -> NDArray[np.float64]:
+    """1 - mean pairwise Dice of the members (z,), classes weighted by their voxels."""
+    table = member_dice(votes).dropna(subset="dice")
+    table["apart"] = (1 - table["dice"]) * table["voxels"]
+    sums = table.groupby("z")[["apart", "voxels"]].sum().reindex(range(votes.shape[1]))
+    return (sums["apart"] / sums["voxels"]).fillna(0).to_numpy()

@@ -8,14 +8,16 @@ import types
 
 import nrrd
 import numpy as np
+import pandas as pd
 import pytest
 
 from blockface.annotations import import_rounds, known_slices
 from blockface.bundles import export_bundle, window
 from blockface.errors import InputError
-from blockface.review import agreement, choose_slices, entropy_table, slice_scores
+from blockface.review import agreement, annotated_percent, entropy_table, slice_scores
 from blockface.tables import read_table
 from blockface.volume import create_volume, open_volume
+from blockface.worklist import choose_slices
 
 SHAPE, VOXEL = (40, 64, 80), (50.0, 10.0, 12.0)
 CLASSES = {"1": "fibril", "2": "cell"}
@@ -76,6 +78,7 @@ def test_scores_say_what_is_wrong_with_a_slice(predicted):
     area, kept, spare = 20 * 30 + 20 * 20, 20 * 15 + 20 * 5, 64 * 80e-3
     expected = 1 - (2 * kept + spare) / (2 * area - 20 * 5 + spare)
     assert scores.loc[25, "jump"] == pytest.approx(expected, abs=0.03)
+    assert scores.index[scores["stands_out"] > 0].tolist() == [12, 25]
     assert scores.loc[[0, 10, 20, 39], "distance"].tolist() == [0, 10, 19, 0]
     bits = entropy_table()
     assert bits[250] < scores.loc[12, "mean_entropy"] < bits[128]
@@ -98,6 +101,8 @@ def test_the_worst_slices_come_first_and_say_why(predicted):
     assert chosen["rank"].tolist() == [1, 2, 3]
     why = chosen.set_index("z")["reason"]
     assert "26 % of the voxels are undecided" in why[12]
+    assert "of the segmentation is expected to be wrong" in why[12]
+    assert not chosen["control"].any()
     assert "shapes differ" in why[25]
     assert "nearest annotated slice is 12 slices away" in why[12]
     assert chosen["folder"].tolist() == [f"z{z:04d}" for z in chosen["z"]]
@@ -112,6 +117,79 @@ def test_chosen_slices_keep_apart_and_off_the_excluded(predicted):
     assert len(choose_slices(scores, 30, 10)) == 30  # the gap gives way
     assert len(choose_slices(scores, 4, 2, range(38))) == 2
     assert list(choose_slices(scores, 4, 2, range(40)).columns)[:3] == ["rank", "z", "score"]
+
+
+def test_the_expected_error_is_the_true_one_where_probabilities_are_right(tmp_path):
+    """Truth is drawn from the probabilities, so that they are right by construction."""
+    rng = np.random.default_rng(3)
+    volume = create_volume(tmp_path / "p.zarr", (1, 12, 200, 200), np.uint8, VOXEL)
+    true = []
+    for z in range(12):
+        doubtful = rng.random((200, 200)) < 0.04 * (z + 1)
+        sure = np.where(np.arange(200) < 80, 250, 5)
+        p = np.where(doubtful, rng.integers(40, 216, (200, 200)), sure).astype(np.uint8)
+        volume[0, z] = p
+        truth, found = rng.random(p.shape) < p / 255, p >= 128
+        true.append(1 - 2 * (truth & found).sum() / (truth.sum() + found.sum()))
+    scores = slice_scores(volume, [], [1])
+    assert scores["score"].rank().tolist() == pd.Series(true).rank().tolist()
+    assert np.allclose(scores["expected_error"], true, rtol=0.15, atol=0.01)
+
+
+def test_a_class_that_a_slice_lacks_does_not_make_it_the_worst(tmp_path):
+    volume = create_volume(tmp_path / "p.zarr", (2, 10, 50, 50), np.uint8, VOXEL)
+    volume[:] = 2
+    volume[0, :, 5:30, 5:30] = 240
+    volume[1, :9, 35:45, 5:45] = 240  # not in slice 9
+    volume[0, 4, 5:30, 5:30] = 170
+    scores = slice_scores(volume, [], [1, 2])
+    assert scores["score"].idxmax() == 4
+
+
+def test_disagreement_of_an_ensemble_enters_score_and_reason(tmp_path, predicted, raw):
+    differ = np.full(SHAPE[0], 0.02)
+    differ[7] = 0.9
+    scores = slice_scores(predicted, [], [1, 2], 0.5, differ)
+    chosen = choose_slices(scores, 1)
+    assert chosen["z"].tolist() == [7]
+    assert "differ by 90.0%" in chosen["reason"][0]
+    (tmp_path / "d.tsv").write_text(
+        "z\tdisagreement\n" + "".join(f"{z}\t{d}\n" for z, d in enumerate(differ))
+    )
+    labels = create_volume(tmp_path / "a.zarr", SHAPE, np.uint8, VOXEL, fill_value=255)
+    labels[3] = 0
+    labels.attrs["known_slices"] = [[3, 4]]
+    script("rank_slices").main(
+        probability=tmp_path / "probability.zarr", annotations=tmp_path / "a.zarr",
+        worklist=tmp_path / "w.tsv", slices=tmp_path / "s.tsv", settings={"count": 1},
+        held_out_slices=[], seed=0, disagreement=tmp_path / "d.tsv",
+    )  # fmt: skip
+    assert read_table(tmp_path / "w.tsv")["z"].tolist() == [7]
+
+
+def test_control_slices_are_random_and_called_so(predicted):
+    scores = slice_scores(predicted, [0], [1, 2])
+    usual = choose_slices(scores, 3, 3, [0])
+    drawn = set()
+    for seed in range(40):
+        chosen = choose_slices(scores, 3, 3, [0], controls=2, seed=seed)
+        assert chosen.head(3).equals(usual)
+        control = chosen.tail(2)
+        assert control["control"].all()
+        assert control["reason"].str.startswith("control: chosen at random").all()
+        assert control["rank"].tolist() == [4, 5]
+        assert not {0, *usual["z"]} & set(control["z"])
+        assert chosen.equals(choose_slices(scores, 3, 3, [0], controls=2, seed=seed))
+        drawn |= set(control["z"])
+    assert len(drawn) > 25  # of 36
+
+
+def test_annotated_percent_is_of_the_voxels_to_learn_from(tmp_path):
+    labels = create_volume(tmp_path / "a.zarr", SHAPE, np.uint8, VOXEL, fill_value=255)
+    labels[3, :32], labels[9] = 0, 1
+    labels.attrs["known_slices"] = [[3, 4], [9, 10]]
+    assert annotated_percent(labels, [9]) == pytest.approx(100 * 0.5 / 40)
+    assert annotated_percent(labels, []) == pytest.approx(100 * 1.5 / 40)
 
 
 def test_the_window_holds_the_most_undecided_area():
@@ -272,8 +350,8 @@ def test_the_scripts_make_a_loop_of_two_iterations(tmp_path, predicted, raw):
         )  # fmt: skip
         script("rank_slices").main(
             probability=folder / "probability.zarr", annotations=folder / "annotations.zarr",
-            worklist=folder / "worklist.tsv", settings={"count": 2, "min_gap": None},
-            held_out_slices=held_out, threads=1,
+            worklist=folder / "worklist.tsv", slices=folder / "slices.tsv",
+            settings={"count": 2, "min_gap": None}, held_out_slices=held_out, seed=0, threads=1,
         )  # fmt: skip
         script("export_corrections").main(
             worklist=folder / "worklist.tsv", image=tmp_path / "raw.zarr",
@@ -298,8 +376,15 @@ def test_the_scripts_make_a_loop_of_two_iterations(tmp_path, predicted, raw):
     assert table.loc[(0, "held_out", "fibril"), "dice"] == 1
     assert table.loc[(0, "corrected", "fibril"), "dice"] < 0.9
     assert table.loc[(0, "corrected", "fibril"), ["slices", "voxels"]].tolist() == [2, 2 * 64 * 80]
+    assert 0 < table.loc[(0, "corrected", "fibril"), "changed"] < 2 * 64 * 80
+    assert table.loc[(1, "held_out", "fibril"), "annotated_percent"] == pytest.approx(100 * 3 / 40)
     first = read_table(tmp_path / "iter_00" / "evaluation.csv")
     assert first["iteration"].tolist() == [0, 0]
+    slices = read_table(tmp_path / "iter_01" / "slices.tsv")
+    assert slices.loc[slices["annotated"], "z"].tolist() == [2, 12, 25]
+    assert slices.loc[slices["held_out"], "z"].tolist() == [20]
+    listed = read_table(tmp_path / "iter_00" / "worklist.tsv")
+    assert np.allclose(listed["annotated_percent"], 100 / 40)
 
 
 def test_bundles_with_corrections_are_never_written_over(tmp_path, predicted, raw):

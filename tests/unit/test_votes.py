@@ -7,7 +7,7 @@ import pytest
 import zarr
 
 from blockface.volume import create_volume
-from blockface.votes import disagreement, member_dice, votes_of
+from blockface.votes import member_dice, slice_disagreement, votes_of
 
 
 def shares_of(members=3, classes=2, shape=(20, 12, 14), seed=0):
@@ -42,10 +42,10 @@ def test_votes_tell_the_dice_of_every_two_members(tmp_path):
                     assert (z, name) == (4, "b")
 
 
-@pytest.mark.parametrize("members", [2, 3, 4])
-def test_disagreement_is_the_share_of_pairs_that_differ(members):
-    table = disagreement(members)
-    for votes in range(2**members):
-        said = [(votes >> m) & 1 for m in range(members)]
-        pairs = list(combinations(said, 2))
-        assert table[votes] == pytest.approx(sum(a != b for a, b in pairs) / len(pairs))
+def test_disagreement_of_slices(tmp_path):
+    votes = create_volume(tmp_path / "v.zarr", (1, 4, 2, 4), np.uint8, (50, 10, 10),
+                          classes=["a"], members=2)  # fmt: skip
+    votes[0, 0] = 3  # both say yes
+    votes[0, 1, :, :2], votes[0, 1, :, 2:] = 1, 2  # never the same voxel
+    votes[0, 2, 0], votes[0, 2, 1] = 3, 1  # Dice of 8 and 4 voxels with 4 in common
+    assert slice_disagreement(votes).tolist() == pytest.approx([0, 1, 1 - 8 / 12, 0])

@@ -19,7 +19,7 @@ OBJECTS = {
     *("nearest_id", "nearest_distance_nm", "n_contacts", "touches_border"),
 }
 TABLES = ("tables/objects.csv", "tables/contacts.csv", "tables/neighbours.csv", "evaluation.csv",
-          "worklist.tsv")  # fmt: skip
+          "worklist.tsv", "slices.tsv")  # fmt: skip
 
 
 def table(path):

@@ -10,16 +10,24 @@ import zarr
 
 from workflow.project import REPOSITORY, hashes, paint, paint_crop
 
-MEASURED = {"measure_objects", "measure_slab", "measure_pairs", "manifest", "report"}
+TOLD = {"manifest", "report", "iterations"}
+MEASURED = {"measure_objects", "measure_slab", "measure_pairs"} | TOLD
 SEPARATED = MEASURED | {"separate_slab", "separate_objects"}
-LISTED = {"rank_slices", "export_corrections", "manifest", "report"}
-TRAINED = (
-    SEPARATED | LISTED | {"train_segmenter", "predict_slab", "predict", "evaluate", "manifest"}
-)
+LISTED = {"rank_slices", "export_corrections"} | TOLD
+TRAINED = SEPARATED | LISTED | {"train_segmenter", "predict_slab", "predict", "evaluate"}
 CUT = TRAINED | {"extract_segmentation_patches"}
 CHOSEN = CUT | {"choose_segmentation_patches"}
 ROUND = CHOSEN | {"import_annotations"}
 DENOISED = CUT | {"train_denoiser", "denoise_slab", "denoise"}
+
+
+AUDIT = "results/demo/iterations."
+
+
+def outside(planned, iteration):
+    """Outputs that belong to no job of ``iteration``; the table of all iterations aside."""
+    outputs = [output for _, output in planned]
+    return [o for o in outputs if f"iter_{iteration}" not in o and not o.startswith(AUDIT)]
 
 
 def model(project, path):
@@ -72,21 +80,31 @@ def test_finished_is_finished(project):
     assert project.jobs() == {}
 
 
-def test_a_touched_script_other_threads_and_a_moved_checkout_change_nothing(project, tmp_path):
-    code = tmp_path / "elsewhere"
+def touched_code(folder):
+    """A copy of the workflow elsewhere, every script of which is another version."""
+    code = folder / "elsewhere"
     code.mkdir()
     shutil.copy2(REPOSITORY / "Snakefile", code)
     for name in ("workflow", "scripts", "profiles", "envs"):
         if (REPOSITORY / name).is_dir():
             shutil.copytree(REPOSITORY / name, code / name)
-    project.code = code
-    for script in (code / "scripts").glob("*.py"):
+    for script in (*(code / "scripts").glob("*.py"), code / "scripts/blockface/train.py"):
         script.write_text(script.read_text() + "# another version\n")
-    library = code / "scripts/blockface/train.py"
-    library.write_text(library.read_text() + "# another version\n")
+    return code
+
+
+def test_a_touched_script_other_threads_and_a_moved_checkout_change_nothing(project, tmp_path):
+    project.code = touched_code(tmp_path)
     assert project.jobs() == {}
     assert project.jobs("--set-threads", "train_segmenter=2", "predict_slab=2") == {}
     assert project.jobs("--cores", "1") == {}
+
+
+def test_touched_scripts_make_no_old_iteration_again(second, tmp_path):
+    project = second[0].copy(tmp_path / "project")
+    project.code = touched_code(tmp_path)
+    assert project.jobs() == {}
+    assert project.jobs("--config", "iteration=0") == {}
 
 
 def test_a_new_date_of_annotations_alone_changes_nothing(project):
@@ -99,7 +117,7 @@ def test_a_new_round_makes_the_new_iteration_only(second, project):
     paint_crop(project / "annotations/demo/01/z0025", 25)
     planned = project.planned()
     assert {rule for rule, _ in planned} == ROUND
-    assert [output for _, output in planned if "iter_01" not in output] == []
+    assert outside(planned, "01") == []
     done, closed = second
     assert hashes(done / "results/demo/iter_00") == closed
     assert done.jobs() == {}
@@ -130,13 +148,23 @@ def earlier(project):
     paint(project / "annotations/demo/00", (8, 20, 31))
 
 
+def test_the_audit_table_tells_of_all_iterations(second):
+    table = pd.read_csv(second[0] / f"{AUDIT}csv")
+    assert table["iteration"].tolist() == [0, 0, 1, 1]
+    assert table["annotated_percent"].is_monotonic_increasing
+    assert table["correction_rate"].notna().tolist() == [True, True, False, False]
+    assert table["annotations_sha256"].nunique() == table["model_sha256"].nunique() == 2
+    assert (second[0] / f"{AUDIT}png").is_file()
+    assert "Round by round" in (second[0] / "results/demo/iter_01/report.html").read_text()
+
+
 @pytest.mark.parametrize("change", [edited, added, removed, earlier])
 def test_changed_annotations_train_this_iteration_again_and_no_other(second, tmp_path, change):
     project = second[0].copy(tmp_path / "project")
     change(project)
     planned = project.planned()
     assert {rule for rule, _ in planned} == ROUND
-    assert [output for _, output in planned if "iter_01" not in output] == []
+    assert outside(planned, "01") == []
 
 
 @pytest.mark.parametrize(
@@ -166,7 +194,57 @@ def test_a_changed_setting_does_not_reach_a_closed_iteration(second, tmp_path):
     project.change("datasets", "demo", "training", "steps", value=151)
     planned = project.planned()
     assert {rule for rule, _ in planned} == TRAINED
-    assert [output for _, output in planned if "iter_01" not in output] == []
+    assert outside(planned, "01") == []
+
+
+@pytest.mark.parametrize(
+    ("way", "value", "rules"),
+    [
+        (("datasets", "demo", "neighbours"), 2, MEASURED),
+        (("datasets", "demo", "min_volume_um3"), 0.002, SEPARATED),
+        (("datasets", "demo", "training", "steps"), 151, TRAINED),
+    ],
+    ids=lambda value: ".".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_changed_setting_reaches_the_iteration_asked_for_and_no_other(
+    second, tmp_path, way, value, rules
+):
+    project = second[0].copy(tmp_path / "project")
+    project.change(*way, value=value)
+    planned = project.planned("--config", "iteration=0")
+    assert {rule for rule, _ in planned} == rules
+    assert outside(planned, "00") == []
+
+
+def test_mended_annotations_of_an_old_round_train_the_iteration_asked_for(second, tmp_path):
+    """Copied with old dates, and with files of another round added and removed beside them."""
+    project = second[0].copy(tmp_path / "project")
+    for change in (edited, added, removed):
+        change(project)
+    assert project.jobs("--config", "iteration=0") == {}
+    earlier(project)
+    for file in (project / "annotations/demo/00").iterdir():
+        os.utime(file, (1e9, 1e9))
+    planned = project.planned("--config", "iteration=0")
+    assert {rule for rule, _ in planned} == ROUND
+    assert outside(planned, "00") == []
+
+
+def test_an_old_iteration_is_measured_again_without_training(second, tmp_path):
+    """The others stay byte for byte, and the audit table is made anew from all of them."""
+    project = second[0].copy(tmp_path / "project")
+    newest = hashes(project / "results/demo/iter_01")
+    network = hashes(project / "results/demo/iter_00/segmenter")
+    project.change("datasets", "demo", "min_volume_um3", value=0.05)
+    project.make("--config", "iteration=0")
+    assert hashes(project / "results/demo/iter_01") == newest
+    assert hashes(project / "results/demo/iter_00/segmenter") == network
+    ours, before = (pd.read_csv(p / f"{AUDIT}csv") for p in (project, second[0]))
+    assert ours["iteration"].tolist() == [0, 0, 1, 1]
+    now, then = (t.set_index(["iteration", "class"])["n_objects"] for t in (ours, before))
+    assert now[0].sum() < then[0].sum()
+    assert now[1].equals(then[1])
+    assert project.jobs("--config", "iteration=0") == {}
 
 
 def test_a_new_dataset_touches_no_other(project):

@@ -140,6 +140,7 @@ def targets():
             files.append(f"results/{name}/stack/{kind}.zarr")
         if name in ROUNDS:
             files += [f"{folder}/worklist.tsv", f"{folder}/corrections/places.json"]
+            files.append(f"results/{name}/iterations.csv")
     files += [f"results/compare/{name}/summary.csv" for name in COMPARED]
     files += [f"results/denoisers/{d}/model.pt" for d in config["denoisers"] if d not in used]
     return files

@@ -29,6 +29,7 @@ rule report:
     input:
         unpack(results_of),
         manifest="results/{dataset}/iter_{iteration}/manifest.json",
+        earlier=earlier_manifests,
     output:
         report="results/{dataset}/iter_{iteration}/report.html",
         figures=directory("results/{dataset}/iter_{iteration}/figures"),
@@ -45,6 +46,25 @@ rule report:
         held_out_slices=setting("held_out_slices"),
         threshold=setting("threshold"),
         commands=next_round,
-        revision=2,
+        revision=3,
     script:
         "../../scripts/report.py"
+
+
+# Beside the iterations, and made anew from what they left; it writes in none of them.
+rule iterations:
+    input:
+        manifests=all_manifests,
+    output:
+        table="results/{dataset}/iterations.csv",
+        table_parquet="results/{dataset}/iterations.parquet",
+        figure="results/{dataset}/iterations.png",
+    log:
+        "logs/{dataset}/iterations.log",
+    conda:
+        "../../envs/cpu.yaml"
+    threads: 1
+    params:
+        revision=1,
+    script:
+        "../../scripts/iterations.py"

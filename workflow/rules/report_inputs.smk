@@ -65,6 +65,29 @@ def sources(wildcards):
     return files
 
 
+def manifests_of(name, others):
+    """Manifests of the iterations ``others`` of a dataset that are on disk, as they lie there."""
+    paths = [f"results/{name}/iter_{number:02d}/manifest.json" for number in others]
+    return [ancient(before_update(path)) for path in paths if Path(path).is_file()]
+
+
+def earlier_manifests(wildcards):
+    """Input function: those of the iterations before this one, which the report tells of."""
+    if wildcards.dataset not in ROUNDS:
+        return []
+    return manifests_of(wildcards.dataset, range(int(wildcards.iteration)))
+
+
+def all_manifests(wildcards):
+    """Input function: that of the iteration made now, and those of all others as they lie there.
+
+    The same set whichever of them is made, so that to name another makes nothing again.
+    """
+    name, now = wildcards.dataset, iteration_of(wildcards.dataset)
+    others = [number for number in range(100) if number != now]
+    return [f"results/{name}/iter_{now:02d}/manifest.json", *manifests_of(name, others)]
+
+
 # as named on the command line, so that the report shows the command that goes on with it
 CONFIGFILES = [str(path) for path in workflow.overwrite_configfiles or []]
 

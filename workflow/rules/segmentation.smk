@@ -198,7 +198,7 @@ rule evaluate:
         threshold=setting("threshold"),
         held_out_slices=setting("held_out_slices"),
         iteration=lambda wildcards: int(wildcards.iteration),
-        revision=1,
+        revision=2,
     script:
         "../../scripts/evaluate.py"
 
@@ -207,9 +207,12 @@ rule rank_slices:
     input:
         probability="results/{dataset}/iter_{iteration}/probability.zarr",
         annotations="results/{dataset}/iter_{iteration}/annotations.zarr",
+        votes="results/{dataset}/iter_{iteration}/votes.zarr",
     output:
         worklist="results/{dataset}/iter_{iteration}/worklist.tsv",
         worklist_parquet="results/{dataset}/iter_{iteration}/worklist.parquet",
+        slices="results/{dataset}/iter_{iteration}/slices.tsv",
+        slices_parquet="results/{dataset}/iter_{iteration}/slices.parquet",
     log:
         "logs/{dataset}/iter_{iteration}/rank_slices.log",
     conda:
@@ -222,7 +225,8 @@ rule rank_slices:
         settings=setting("corrections"),
         held_out_slices=setting("held_out_slices"),
         threshold=setting("threshold"),
-        revision=1,
+        seed=config["seed"],
+        revision=2,
     script:
         "../../scripts/rank_slices.py"
 

@@ -1,0 +1,97 @@
+"""The learning curves of benchmarks/active_learning.py, as a table and a picture."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from blockface.figures import COLOURS, MARKS, save, styled
+
+SETTING = ["stack", "seconds", "edge", "places"]
+LOOK = {"ranked": (COLOURS[0], "-"), "random": (COLOURS[1], "--")}
+
+
+def area_share(part: pd.DataFrame) -> float:
+    """Area with which ranked places reach the Dice that random ones end with, over theirs.
+
+    ``part``: rows (choice, annotated_percent, dice) of one stack and seed. 0.5 is half the work;
+    NaN where ranked places never get there.
+    """
+    random, ranked = (part[part["choice"] == c] for c in ("random", "ranked"))
+    if random.empty or ranked.empty:
+        return np.nan
+    aim = random["dice"].max()
+    area = random.loc[random["dice"].idxmax(), "annotated_percent"]
+    ranked = ranked.sort_values("annotated_percent")
+    best = ranked["dice"].cummax().to_numpy()
+    areas = ranked["annotated_percent"].to_numpy()
+    if best[-1] < aim:
+        return np.nan
+    there = int(np.argmax(best >= aim))
+    if there == 0:
+        return areas[0] / area
+    low, high = best[there - 1], best[there]
+    between = (aim - low) / (high - low)
+    return (areas[there - 1] + between * (areas[there] - areas[there - 1])) / area
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """A row for each round (mean of the seeds), and below how much area the ranking saved."""
+    lines = [
+        "| stack | training (s) | round | annotated (%) | Dice, ranked | Dice, random |"
+        " rank correlation |",
+        "|---" * 7 + "|",
+    ]
+    for (*setting, number), part in table.groupby([*SETTING, "round"], sort=False):
+        dice = [mean_spread(part.loc[part["choice"] == c, "dice"]) for c in LOOK]
+        known = mean_spread(part["spearman"])
+        percent = part["annotated_percent"].mean()
+        lines.append(
+            f"| {setting[0]} | {setting[1]:g} | {number} | {percent:.2f} | {' | '.join(dice)} |"
+            f" {known} |"
+        )
+    for setting, part in table.groupby(SETTING, sort=False):
+        shares = [area_share(p) for _, p in part.groupby("seed")]
+        told = ", ".join("not reached" if np.isnan(s) else f"{s:.2f}" for s in shares)
+        lines.append(
+            f"\n{setting[0]}, {setting[1]:g} s, places of {setting[2]} px: area that ranked "
+            f"places need for the best Dice of random ones, over theirs, by seed: {told}. Rank "
+            f"correlation of the score with the true error: {mean_spread(part['spearman'])}."
+        )
+    return "\n".join(lines)
+
+
+def mean_spread(values: pd.Series) -> str:
+    """Mean, and the standard deviation if there is more than one value."""
+    values = values.dropna()
+    if values.empty:
+        return "–"
+    return f"{values.mean():.3f}" + (f" ± {values.std():.3f}" if len(values) > 1 else "")
+
+
+@styled
+def curves(table: pd.DataFrame, path: str | Path) -> Path:
+    """PNG of Dice against annotated area, a panel per stack, and of the rank correlation."""
+    groups = list(table.groupby(SETTING, sort=False))
+    figure = Figure(figsize=(5.4 * (len(groups) + 1), 4.4))
+    *axes, last = figure.subplots(1, len(groups) + 1)
+    for axis, (setting, part) in zip(axes, groups, strict=True):
+        for choice, (colour, line) in LOOK.items():
+            own = part[part["choice"] == choice]
+            for _, rows in own.groupby("seed"):
+                axis.plot(rows["annotated_percent"], rows["dice"], line, color=colour, alpha=0.3)
+            mean = own.groupby("round")[["annotated_percent", "dice"]].mean()
+            axis.plot(*mean.to_numpy().T, line, color=colour, marker="o", lw=2.2, label=choice)
+        axis.set(xlabel="annotated (% of the voxels)", ylabel="Dice on held-out slices",
+                 title=f"{setting[0]}, trainings of {setting[1]:g} s")  # fmt: skip
+        axis.legend(loc="lower right")
+    for i, (setting, part) in enumerate(groups):
+        mean = part.groupby("round")["spearman"].mean()
+        last.plot(mean.index, mean, color=COLOURS[2 + i % 5], marker=MARKS[i % 8], label=setting[0])
+        last.plot(part["round"], part["spearman"], ".", color=COLOURS[2 + i % 5], alpha=0.5)
+    last.axhline(0.7, color="#777777", ls=":", lw=1)
+    last.set(xlabel="round", ylabel="rank correlation of score\nand true error", ylim=(None, 1.02))
+    last.set_xticks(sorted(table["round"].unique()))
+    last.legend(loc="lower right")
+    return save(figure, path)

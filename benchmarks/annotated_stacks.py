@@ -1,0 +1,95 @@
+"""Stacks whose true masks are known everywhere, as projects in which an annotator can be played."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tifffile
+import yaml
+
+from blockface.errors import InputError
+from blockface.seg3d import write_nrrd
+from blockface.volume import open_volume
+from demo import make_demo
+
+ROOT = Path(__file__).resolve().parents[1]
+IMAGE, MASK = "cdeep3m_sbem_mito/raw_z010-029.tif", "cdeep3m_sbem_mito/mito_z010-029.tif"
+PHANTOM = (48, 384, 384)
+
+
+@dataclass
+class Stack:
+    """A stack (file or folder), its true classes (z, y, x) and which slices are held out."""
+
+    path: Path
+    truth: np.ndarray
+    classes: dict[int, str]
+    voxel_nm: tuple[float, float, float]
+    held_out: tuple[int, ...]
+
+
+def mitochondria(folder: Path) -> Stack:
+    """The SBF-SEM sample of CDeep3M, of BLOCKFACE_DATA (docs/benchmarks.md).
+
+    Raises
+    ------
+    InputError
+        The data are not there.
+    """
+    data = Path(os.environ.get("BLOCKFACE_DATA", ROOT.parent / "shared" / "data")).resolve()
+    if not (data / MASK).is_file():
+        raise InputError(
+            f"{data / MASK}: not found; expected the data of docs/benchmarks.md; set "
+            "BLOCKFACE_DATA to the folder that holds cdeep3m_sbem_mito"
+        )
+    settings = yaml.safe_load((ROOT / "config/real_mitochondria.yaml").read_text())
+    settings = settings["datasets"]["mitochondria"]
+    return Stack(
+        data / IMAGE,
+        (tifffile.imread(data / MASK) > 0).astype(np.uint8),
+        settings["classes"],
+        tuple(settings["voxel_size_nm"]),
+        tuple(settings["held_out_slices"]),
+    )
+
+
+def phantom(folder: Path) -> Stack:
+    """The demo's tendon, noisy as it is imaged, made below ``folder`` if it is not there yet."""
+    made = folder / "phantom"
+    if not (made / "painting").is_dir():
+        make_demo.make_stack(made, made / "painting", PHANTOM, seed=1)
+    truth = open_volume(made / "truth/classes.zarr")[:]
+    held_out = tuple(range(3, PHANTOM[0], 8))
+    return Stack(made / "stack", truth, make_demo.CLASSES, make_demo.VOXEL_NM, held_out)
+
+
+STACKS = {"mitochondria": mitochondria, "phantom": phantom}
+
+
+def configuration(stack: Stack, steps: int, places: int, seed: int) -> dict:
+    """Settings of a project on ``stack``: as shipped, but for the steps and the worklist."""
+    return {
+        "seed": seed,
+        "datasets": {
+            "it": {
+                "stack": str(stack.path),
+                "voxel_size_nm": list(stack.voxel_nm),
+                "annotations": "annotations",
+                "classes": stack.classes,
+                "held_out_slices": list(stack.held_out),
+                "training": {"steps": steps},
+                "corrections": {"count": places, "controls": 0},
+            }
+        },
+    }
+
+
+def paint(stack: Stack, folder: Path, z: int, window: tuple[slice, slice]) -> None:
+    """Write the true masks of a ``window`` (y, x) of slice ``z`` as a bundle in ``folder``."""
+    target = folder / f"z{z:04d}"
+    target.mkdir(parents=True)
+    part = stack.truth[(slice(z, z + 1), *window)]
+    corner = (z, window[0].start, window[1].start)
+    for value, name in stack.classes.items():
+        write_nrrd(target / f"{name}.nrrd", part == value, stack.voxel_nm, corner)

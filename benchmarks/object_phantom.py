@@ -55,20 +55,24 @@ def draw(layer: np.ndarray, first: int, rod, step: np.ndarray) -> None:
     part[inside] = 1
 
 
-def make(folder: Path, size: int, count: int, voxel_nm, seed: int = 0) -> pd.DataFrame:
-    """Write ``folder``/labels.zarr (1 in every rod) and truth.csv; the truth."""
+def make(
+    folder: Path, size: int, count: int, voxel_nm, copies: int = 1, seed: int = 0
+) -> pd.DataFrame:
+    """Write ``folder``/labels.zarr (1 in every rod) and truth.csv; the truth.
+
+    A stack deeper than wide is as many ``copies`` of the cube, one below the other.
+    """
     truth, side = rods(size, count, voxel_nm, seed)
-    shape, step = (size,) * 3, np.asarray(voxel_nm, float)
+    shape, step = (copies * size, size, size), np.asarray(voxel_nm, float)
     depth = row_depth(shape)
     volume = create_volume(folder / "labels.zarr", shape, np.uint8, voxel_nm, classes={"1": "rod"})
     edges = np.floor(np.arange(side + 1) * size / side).astype(int)
     edges[-1] = size
+    layers = dict(list(truth.groupby("cell_z")))
     held, written = np.zeros((0, size, size), np.uint8), 0
-    for number, layer in truth.groupby("cell_z"):
-        while written + len(held) < edges[number]:  # layers without a rod
-            held = np.concatenate([held, np.zeros((1, size, size), np.uint8)])
+    for number in list(range(side)) * copies:
         new = np.zeros((edges[number + 1] - edges[number], size, size), np.uint8)
-        for rod in layer.itertuples():
+        for rod in layers[number].itertuples() if number in layers else ():
             draw(new, edges[number], rod, step)
         held = np.concatenate([held, new])
         while len(held) >= depth:
@@ -76,5 +80,6 @@ def make(folder: Path, size: int, count: int, voxel_nm, seed: int = 0) -> pd.Dat
             held, written = held[depth:], written + depth
     if len(held):
         volume[written : written + len(held)] = held
+    truth = pd.concat([truth] * copies, ignore_index=True)
     write_table(truth, folder / "truth.csv")
     return truth

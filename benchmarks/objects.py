@@ -160,6 +160,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--size", type=int, default=256, help="edge in voxels, default %(default)s")
     add("--objects", type=int, default=2000, help="default %(default)s")
+    add("--copies", type=int, default=1,
+        help="cubes one below the other, default %(default)s")  # fmt: skip
     add("--voxel", type=float, nargs=3, default=(10, 10, 10), metavar="NM",
         help="voxel size z, y, x, default 10 10 10; porespy needs a cubic one")  # fmt: skip
     add("--cores", type=int, default=2, help="default %(default)s")
@@ -189,7 +191,9 @@ def main(argv: list[str] | None = None) -> None:
         if (folder / "truth.csv").is_file():
             truth = read_table(folder / "truth.csv")
         else:
-            truth = object_phantom.make(folder, options.size, options.objects, options.voxel)
+            truth = object_phantom.make(
+                folder, options.size, options.objects, options.voxel, options.copies
+            )
         rows = []
         for name in options.only:
             if name in programs:

@@ -7,8 +7,15 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import zarr
 from matplotlib import image
+
+from blockface.augment import noise_like
+from blockface.denoising import denoise_image
+from blockface.noise import load_noise
+from blockface.predict import Tiling
+from blockface.unet import Hardware, load_model
 
 pytestmark = pytest.mark.timeout(2400)  # the first test makes the demo; a busy machine is slow
 
@@ -69,6 +76,27 @@ def test_denoising_keeps_grey_range_and_type(demo):
     assert ends[1] <= ends[0] + 1e-3
     moved = made.mean((1, 2)) - raw.mean((1, 2))
     assert np.abs(moved).max() < 0.5  # grey levels: no slice flickers
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_nothing_is_invented_in_empty_resin(demo, share, capsys):
+    """An even grey with the pairs' own noise, as the denoiser never saw it: it stays even."""
+    folder, hardware = demo / "results/denoisers/demo", Hardware.best(2)
+    model, task = load_model(folder / "model.pt", hardware, "denoiser")
+    levels = low, high = tuple(task["grey"])
+    flat = torch.full((1, 1, 256, 256), 2 * share - 1)
+    rng = torch.Generator().manual_seed(1)
+    noise = noise_like(flat, load_noise(folder / "noise.json"), levels, rng)
+    noisy = ((flat + noise)[0, 0].numpy() + 1) * (high - low) / 2 + low
+    made = denoise_image(model, noisy, levels, Tiling(), hardware)
+    grey = low + share * (high - low)
+    far = np.mean(np.abs(made - grey) > 0.25 * (high - low))  # as far as fibrils from the matrix
+    with capsys.disabled():
+        print(f"\nempty resin of grey {grey:.0f}: SD {noisy.std():.1f}, denoised {made.std():.1f}, "
+              f"{100 * far:.3f} % of it as far off as a fibril")  # fmt: skip
+    assert made.std() < 0.3 * noisy.std()
+    assert abs(made.mean() - noisy.mean()) < 0.5
+    assert far < 1e-3
 
 
 def held_out(demo, number: int) -> pd.Series:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from blockface.annotation_checks import refuse_empty, refuse_twice
 from blockface.errors import InputError
 from blockface.grids import Placement
 from blockface.label_meaning import layer_meaning, meaning_of
@@ -140,8 +141,8 @@ def read_bundle(
             ]
         elif not file.listed:
             file.boxes = [file.reach]
-    _refuse_empty(files, reference, number == 0)
-    _refuse_twice(files, classes)
+    refuse_empty(files, reference, number == 0)
+    refuse_twice(files, classes)
     missing = [n for c, n in classes.items() if not any(c in f.classes for f in files)]
     if missing:
         note = f"no file for {', '.join(missing)}: unpainted voxels stay unknown"
@@ -266,30 +267,3 @@ def _census(view: View) -> tuple[dict[int, int], np.ndarray]:
         if len(counts) > 2**16:
             break
     return counts, painted
-
-
-def _refuse_empty(files: list[AnnotationFile], reference: Reference, first: bool) -> None:
-    for file in files:
-        if file.painted.any() or file.listed:
-            continue
-        if file.placement.shape == tuple(reference.shape):
-            raise InputError(
-                f"{file.path}: an empty mask over the whole stack says nothing; paint in it, "
-                f"remove it, or say in {REGIONS} beside it where the class is absent"
-            )
-        if first and not file.predicted and not any(f.painted.any() for f in files):
-            raise InputError(
-                f"{file.path}: an empty mask, and nothing is painted in the other files of its "
-                f"folder; if nothing is there, say so in {REGIONS} beside it"
-            )
-
-
-def _refuse_twice(files: list[AnnotationFile], classes: dict[int, str]) -> None:
-    masks = [f for f in files if f.kind == "mask"]
-    for i, one in enumerate(masks):
-        for two in masks[i + 1 :]:
-            if one.classes == two.classes and intersection(one.reach, two.reach):
-                raise InputError(
-                    f"{one.path}: a second file for the class {classes[one.classes[0]]} of the "
-                    f"same place: {two.path.name}; keep one of them"
-                )

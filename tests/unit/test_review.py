@@ -153,16 +153,17 @@ def test_disagreement_of_an_ensemble_enters_score_and_reason(tmp_path, predicted
     chosen = choose_slices(scores, 1)
     assert chosen["z"].tolist() == [7]
     assert "differ by 90.0%" in chosen["reason"][0]
-    (tmp_path / "d.tsv").write_text(
-        "z\tdisagreement\n" + "".join(f"{z}\t{d}\n" for z, d in enumerate(differ))
+    votes = create_volume(
+        tmp_path / "v.zarr", (2, *SHAPE), np.uint8, VOXEL, classes=["a", "b"], members=2
     )
+    votes[:], votes[:, 7] = 3, 1  # one member sees nothing in slice 7
     labels = create_volume(tmp_path / "a.zarr", SHAPE, np.uint8, VOXEL, fill_value=255)
     labels[3] = 0
     labels.attrs["known_slices"] = [[3, 4]]
     script("rank_slices").main(
         probability=tmp_path / "probability.zarr", annotations=tmp_path / "a.zarr",
         worklist=tmp_path / "w.tsv", slices=tmp_path / "s.tsv", settings={"count": 1},
-        held_out_slices=[], seed=0, disagreement=tmp_path / "d.tsv",
+        held_out_slices=[], seed=0, votes=tmp_path / "v.zarr",
     )  # fmt: skip
     assert read_table(tmp_path / "w.tsv")["z"].tolist() == [7]
 

@@ -1,8 +1,12 @@
 """What the files of one folder must not be: empty without a word, or two for one class."""
 
+import logging
+
 from blockface.errors import InputError
 from blockface.layers import Reference
 from blockface.rounds import REGIONS, intersection
+
+log = logging.getLogger(__name__)
 
 
 def refuse_empty(files: list, reference: Reference, first: bool) -> None:
@@ -20,6 +24,24 @@ def refuse_empty(files: list, reference: Reference, first: bool) -> None:
                 f"{file.path}: an empty mask, and nothing is painted in the other files of its "
                 f"folder; if nothing is there, say so in {REGIONS} beside it"
             )
+
+
+def note_unpainted(file, reference: Reference) -> None:
+    """Warn of a crop (an `AnnotationFile`) as deep as the stack, painted in some slices only.
+
+    A crop counts as reviewed whole; a mask of another, narrower stack looks just the same.
+    """
+    bare = file.painted.size - int((file.painted > 0).sum())
+    whole = file.placement.shape == tuple(reference.shape)
+    deep = file.placement.shape[0] == reference.shape[0] > 1
+    if whole or not deep or not bare or file.listed or file.predicted:
+        return
+    note = (
+        f"a crop through all {reference.shape[0]} slices of the stack; {bare} without paint count "
+        f"as reviewed; if they are not, say in {REGIONS} beside it what is"
+    )
+    log.warning("%s: %s", file.path, note)
+    file.notes.append(note)
 
 
 def refuse_twice(files: list, classes: dict[int, str]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from blockface.annotation_checks import refuse_empty, refuse_twice
+from blockface.annotation_checks import note_unpainted, refuse_empty, refuse_twice
 from blockface.errors import InputError
 from blockface.grids import Placement
 from blockface.label_meaning import layer_meaning, meaning_of
@@ -190,6 +190,7 @@ def _read_file(path, name_from, classes, reference, regions, predicted) -> list[
         file.boxes = [cut for box in rows if (cut := intersection(box, file.reach))]
         if rows and not file.boxes:
             raise InputError(f"{path}: none of its regions in {REGIONS} lies inside the file")
+        note_unpainted(file, reference)
         found.append(file)
     _tell_left_out(path, found, left_out, classes)
     source.close()

@@ -52,10 +52,21 @@ def describe(error: jsonschema.ValidationError) -> str:
             f"{where}: found {' and '.join(found) or 'no entry'}; expected exactly one of stack, "
             "labels or objects"
         )
-    expected = error.schema.get("description") or "a value that this key may have"
+    expected = error.schema.get("description") or allowed(error)
     if ".classes" in where:
         expected = "value: name for each class, such as {1: fibril}"
     return f"{where}: {error.message}; expected: {expected} (docs/configuration.md)"
+
+
+def allowed(error: jsonschema.ValidationError) -> str:
+    """What the schema says of a value that has no description, such as one of a list."""
+    schema = error.schema
+    limits = {
+        "type": "of type {}", "enum": "one of {}", "minimum": "{} or more",
+        "exclusiveMinimum": "more than {}", "maximum": "{} or less",
+        "exclusiveMaximum": "less than {}", "pattern": "like {}",
+    }  # fmt: skip
+    return ", ".join(text.format(schema[key]) for key, text in limits.items() if key in schema)
 
 
 def fill(value: dict, schema: dict) -> None:

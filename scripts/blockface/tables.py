@@ -95,6 +95,11 @@ def read_table(path: str | Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
             frame = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
         except pd.errors.EmptyDataError:
             raise InputError(f"{path}: the table is empty; expected a header line") from None
+        except (UnicodeDecodeError, pd.errors.ParserError) as error:
+            raise InputError(
+                f"{path}: not a table of plain text ({error}); expected UTF-8 with "
+                f"{'tabs' if path.suffix == '.tsv' else 'commas'} between the columns; save it so"
+            ) from None
     missing = [name for name in columns if name not in frame.columns]
     if missing:
         raise InputError(

@@ -74,6 +74,16 @@ def test_the_extent_of_crops_counts_and_empty_classes_are_absent_there(home):
     assert table.loc[0, ["z0", "z1", "y0", "y1", "x0", "x1"]].tolist() == [7, 8, 5, 15, 6, 18]
 
 
+@pytest.mark.parametrize("painted", [SHAPE[0], 3])
+def test_a_crop_through_the_whole_stack_is_told_where_it_has_unpainted_slices(home, painted):
+    mask = np.zeros((SHAPE[0], SHAPE[1] - 4, SHAPE[2]), np.uint8)  # or of another, narrower stack
+    mask[:painted, 3:6, 4:9] = 1
+    save(home / "00" / "fibril.nrrd", mask)
+    table = imported(home)[2]
+    told = f"{SHAPE[0] - painted} without paint count as reviewed"
+    assert (told in str(table["note"][0])) == (painted < SHAPE[0])
+
+
 def test_label_maps_and_tiff_stacks_give_the_same_labels(home):
     both = box((3, 5), (2, 8), (2, 8)) + 2 * box((3, 5), (20, 25), (20, 25))
     save(home / "00" / "labels.nrrd", both)

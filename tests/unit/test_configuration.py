@@ -120,13 +120,13 @@ def test_a_typo_is_told_the_nearest_key(where, right, typo):
 @pytest.mark.parametrize(
     ("where", "value", "words"),
     [(("datasets", "s", "voxel_size_nm"), [50, 10], "voxel_size_nm: .*z, y, x"),
-     (("datasets", "s", "voxel_size_nm"), [50, 10, 0], "voxel_size_nm"),
+     (("datasets", "s", "voxel_size_nm"), [50, 10, 0], "voxel_size_nm.2: .*expected: .*more than 0"),
      (("datasets", "s", "training", "steps"), "many", "training.steps: 'many' .*Batches"),
      (("datasets", "s", "views"), 3, r"views: 3 is not one of \[1, 2, 4\]"),
      (("datasets", "s", "separate"), "magic", "separate: 'magic' .*components"),
      (("datasets", "s", "separate"), {"a": "magic"}, "separate.a: 'magic' is not one of"),
      (("datasets", "s", "segmenter"), "other/2", "segmenter: 'other/2' .*<dataset>/iter_NN"),
-     (("datasets", "s", "held_out_slices"), [-1], "held_out_slices"),
+     (("datasets", "s", "held_out_slices"), [-1], "held_out_slices.0: .*expected: .*0 or more"),
      (("datasets", "s", "labels"), "l.tif", "found stack and labels; expected exactly one"),
      (("seed",), 1.5, "seed: 1.5 .*random")],
 )  # fmt: skip

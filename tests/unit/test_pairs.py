@@ -61,6 +61,14 @@ def test_mistakes_in_the_table(tmp_path, lines, message):
     assert "\n" not in str(caught.value)
 
 
+def test_a_table_in_another_encoding(tmp_path):
+    images(tmp_path, "n.tif", "c.tif")
+    path = tmp_path / "pairs.tsv"
+    path.write_text("noisy\tclean\nn.tif\tc.tif\n", encoding="utf-16")  # Excel's "Unicode text"
+    with pytest.raises(InputError, match="not a table of plain text .*expected UTF-8 with tabs"):
+        read_pairs(path)
+
+
 def test_missing_table(tmp_path):
     with pytest.raises(InputError, match="table not found"):
         read_pairs(tmp_path / "pairs.tsv")

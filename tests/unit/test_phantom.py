@@ -155,7 +155,8 @@ def test_annotator_corrects_what_the_worklist_names(demo, tmp_path, truth):
     ids, table = truth
     folder = tmp_path / "results/demo/iter_00"
     bundle = folder / "corrections/z0006"
-    bundle.mkdir(parents=True)
+    (bundle / "corrected").mkdir(parents=True)
+    (bundle / "corrected/predicted.npz").write_bytes(b"as handed out")
     head = {"space": "3D-right-handed", "space directions": np.diag([10.0, 10, 50]),
             "space origin": [10.0 * 32, 10.0 * 20, 50.0 * 6]}  # fmt: skip
     for name in ("image", "fibril", "cell"):
@@ -168,7 +169,8 @@ def test_annotator_corrects_what_the_worklist_names(demo, tmp_path, truth):
     (folder / "worklist.tsv").write_text("rank\tz\tscore\tfolder\n1\t6\t0.5\tcorrections/z0006\n")
     annotate(arguments)
     made = tmp_path / "annotations/demo/01/z0006"
-    assert sorted(f.name for f in made.iterdir()) == ["z0006_cell.nrrd", "z0006_fibril.nrrd"]
+    names = ["predicted.npz", "z0006_cell.nrrd", "z0006_fibril.nrrd"]
+    assert sorted(f.name for f in made.iterdir()) == names
     mask, header = nrrd.read(str(made / "z0006_fibril.nrrd"), index_order="C")
     assert header["space origin"].tolist() == [320, 200, 300]
     real = np.isin(ids[6, 20:84, 32:112], table.loc[table["class"] == "fibril", "object_id"])

@@ -35,8 +35,8 @@ class Found:
     voxel_size_nm: Size
     reader: Callable[[int, int], np.ndarray]
     files: list[str] = field(default_factory=list)
-    world: Grid | None = None  # where the file says the voxels lie, in its own unit
     lossy: str = ""  # name of a compression that changes values: labels do not survive it
+    world: Grid | None = None  # where the file says the voxels lie, in its own unit
 
 
 class ColourError(InputError):

@@ -37,7 +37,7 @@ def open_nifti(path: str | Path) -> Found:
     zooms = [float(v) for v in header.get_zooms()[:3]]
     size = tuple(nm(v, unit) for v in zooms[::-1]) if unit and len(zooms) == 3 else UNKNOWN
     world = _world(image, sizes) if len(sizes) == 3 else None
-    return Found(shape, np.dtype(dtype).newbyteorder("="), size, reader, [str(path)], world)
+    return Found(shape, np.dtype(dtype).newbyteorder("="), size, reader, [str(path)], world=world)
 
 
 def _world(image, sizes: list[int]) -> Grid | None:

@@ -44,7 +44,7 @@ def open_nrrd(path: str | Path) -> Found:
         reader = gzip_reader(data, offset, dtype, shape, skip)
     files = [str(path)] + ([str(data)] if name is not None else [])
     size, world = _voxel_size(header), _world(header, path)
-    return Found(shape, dtype.newbyteorder("="), size, reader, files, world)
+    return Found(shape, dtype.newbyteorder("="), size, reader, files, world=world)
 
 
 def _world(header: dict, path: Path) -> Grid | None:

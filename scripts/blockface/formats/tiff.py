@@ -32,7 +32,7 @@ def open_tiff(path: str | Path) -> Found:
     if samples > 1:
         reader(0, 1)  # refuse a colour stack at once
     dtype, lossy = np.dtype(series.dtype).newbyteorder("="), _name_if_lossy(series.keyframe)
-    return Found(shape, dtype, size, reader, [str(path)], lossy)
+    return Found(shape, dtype, size, reader, [str(path)], lossy=lossy)
 
 
 def open_slice(path: str | Path) -> Found:

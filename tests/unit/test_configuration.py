@@ -120,7 +120,7 @@ def test_a_typo_is_told_the_nearest_key(where, right, typo):
 @pytest.mark.parametrize(
     ("where", "value", "words"),
     [(("datasets", "s", "voxel_size_nm"), [50, 10], "voxel_size_nm: .*z, y, x"),
-     (("datasets", "s", "voxel_size_nm"), [50, 10, 0], "voxel_size_nm.2: .*expected: .*more than 0"),
+     (("datasets", "s", "voxel_size_nm"), [50, 10, 0], "voxel_size_nm.2: .*more than 0"),
      (("datasets", "s", "training", "steps"), "many", "training.steps: 'many' .*Batches"),
      (("datasets", "s", "views"), 3, r"views: 3 is not one of \[1, 2, 4\]"),
      (("datasets", "s", "separate"), "magic", "separate: 'magic' .*components"),

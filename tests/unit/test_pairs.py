@@ -65,7 +65,7 @@ def test_a_table_in_another_encoding(tmp_path):
     images(tmp_path, "n.tif", "c.tif")
     path = tmp_path / "pairs.tsv"
     path.write_text("noisy\tclean\nn.tif\tc.tif\n", encoding="utf-16")  # Excel's "Unicode text"
-    with pytest.raises(InputError, match="not a table of plain text .*expected UTF-8 with tabs"):
+    with pytest.raises(InputError, match=r"not a table of plain text .*expected UTF-8 with tabs"):
         read_pairs(path)
 
 

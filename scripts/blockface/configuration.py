@@ -20,8 +20,10 @@ def load_schema(path: str | Path) -> dict:
     return yaml.safe_load(Path(path).read_text())
 
 
-def complete(config: dict, schema: dict) -> None:
+def complete(config: dict, schema: dict, name: str = "configuration") -> None:
     """Check ``config`` against ``schema`` and fill in the defaults, in place.
+
+    ``name`` is what an error calls it: the file it is from.
 
     Raises
     ------
@@ -31,7 +33,7 @@ def complete(config: dict, schema: dict) -> None:
     validator = jsonschema.Draft202012Validator(schema)
     errors = sorted(validator.iter_errors(config), key=lambda e: (len(e.path), str(e.path)))
     if errors:
-        raise InputError(f"configuration: {describe(errors[0])}")
+        raise InputError(f"{name}: {describe(errors[0])}")
     fill(config, schema)
 
 

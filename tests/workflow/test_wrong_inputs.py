@@ -34,9 +34,9 @@ DATASET = ("datasets", "demo")
 @pytest.mark.parametrize(
     ("way", "value", "line"),
     [
-        (("sed",), 1, "configuration: top level: unknown key 'sed'; did you mean seed?"),
+        (("sed",), 1, "config.yaml: top level: unknown key 'sed'; did you mean seed?"),
         ((*DATASET, "training", "stepps"), 5, "datasets.demo.training: unknown key 'stepps'; did"),
-        ((*DATASET, "colour"), 5, "configuration: datasets.demo: unknown key 'colour'; expected"),
+        ((*DATASET, "colour"), 5, "config.yaml: datasets.demo: unknown key 'colour'; expected"),
         ((*DATASET, "stack"), "nowhere", "datasets.demo.stack: nowhere not found; expected a file"),
         ((*DATASET, "annotations"), "no", "no: annotations folder not found; expected one with"),
         (("denoisers", "d", "pairs"), "no.tsv", "no.tsv: table not found; check the path"),

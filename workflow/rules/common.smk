@@ -47,6 +47,7 @@ told(
     conf.complete,
     config,
     conf.load_schema(str(Path(workflow.basedir, "workflow/schemas/config.schema.yaml"))),
+    ", ".join(map(str, workflow.overwrite_configfiles or ["config/config.yaml"])),
 )
 told(conf.check_names, config)
 for dataset in config["datasets"].values():

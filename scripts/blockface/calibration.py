@@ -6,6 +6,7 @@ arXiv:1706.04599) act on the blended probabilities of all views and members.
 """
 
 import logging
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -26,17 +27,22 @@ def set_aside(labels: NDArray, places: NDArray, share: float, seed: int) -> tupl
     """``labels`` to learn from and labels to calibrate on, each unknown where the other is known.
 
     ``labels`` (n, s, y, x), s slices around the middle one; ``places`` (n, 3): z, y, x of the
-    middle slice's first pixel in the stack. Blocks of the stack, ``share`` of them, drawn by
-    ``seed``, are set aside: overlapping patches agree on them.
+    middle slice's first pixel in the stack. Of the blocks of the stack with a label ``share`` are
+    set aside, at least one, drawn by ``seed``: overlapping patches agree on them.
     """
+    if share == 0:
+        return labels, np.full_like(labels, UNKNOWN)
     s, height, width = labels.shape[1:]
-    drawn = np.zeros(labels.shape, bool)
-    for patch, (z, y, x) in zip(drawn, np.asarray(places), strict=True):
+    numbers, reviewed = [], set()
+    for patch, (z, y, x) in zip(labels, np.asarray(places), strict=True):
         zs = z + np.arange(s) - s // 2
         ys, xs = (
             np.arange(first, first + size) // BLOCK for first, size in ((y, height), (x, width))
         )
-        patch[:] = hashed(seed, zs[:, None, None], ys[:, None], xs) < share
+        numbers.append(hashed(seed, zs[:, None, None], ys[:, None], xs).astype(np.float32))
+        reviewed.update(np.unique(numbers[-1][patch != UNKNOWN]).tolist())
+    last = sorted(reviewed)[: math.ceil(share * len(reviewed))][-1]
+    drawn = np.stack([number <= last for number in numbers])
     return np.where(drawn, UNKNOWN, labels), np.where(drawn, labels, UNKNOWN)
 
 

@@ -116,3 +116,11 @@ def test_only_known_voxels_that_were_set_aside_count(caplog):
     assert calibrate(model, changed, aside, *arguments) == found
     assert calibrate(model, images, np.full_like(aside, UNKNOWN), *arguments) == {}
     assert "nothing is calibrated" in caplog.text
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_of_few_blocks_one_is_set_aside(seed):
+    labels = np.full((1, 1, 96, 96), UNKNOWN, np.uint8)
+    labels[0, 0, :48] = 1  # two blocks are reviewed
+    learnt, aside = set_aside(labels, np.array([[3, 0, 0]]), 0.05, seed)
+    assert (aside == 1).sum() == (learnt == 1).sum() == 48 * 48

@@ -93,5 +93,5 @@ def curves(table: pd.DataFrame, path: str | Path) -> Path:
     last.axhline(0.7, color="#777777", ls=":", lw=1)
     last.set(xlabel="round", ylabel="rank correlation of score\nand true error", ylim=(None, 1.02))
     last.set_xticks(sorted(table["round"].unique()))
-    last.legend(loc="lower right")
+    last.legend(loc="upper right")
     return save(figure, path)

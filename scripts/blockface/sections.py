@@ -109,9 +109,9 @@ def rounds(given: Given) -> Section | None:
     if told is None:
         return None
     path = iterations_figure(told, given.file("iterations"))
-    short = told.assign(
-        **{c: told[c].str[:12] for c in ("annotations_sha256", "model_sha256")}
-    ).rename(columns={"annotations_sha256": "annotations", "model_sha256": "model"})
+    digests = {"annotations_sha256": "annotations", "model_sha256": "model"}
+    short = told.assign(**{long: told[long].str[:12] for long in digests})
+    short = short.drop(columns="held_out_voxels").rename(columns=digests)
     return Section(
         "Round by round",
         "What each iteration learnt from, how good it was on held-out slices, how much of it a "

@@ -169,7 +169,10 @@ def play(name: str, seed: int, options: argparse.Namespace):
     for choice in options.choices:
         project = Project(home / choice, stack, options, seed)
         if not project.folder.is_dir():
-            shutil.copytree(first.folder, project.folder, symlinks=True)
+            part = home / f"{choice}.part"
+            shutil.rmtree(part, ignore_errors=True)
+            shutil.copytree(first.folder, part, symlinks=True)
+            part.rename(project.folder)
         part = dict(zip(PART, (name, seed, choice, options.seconds, options.edge, options.places),
                         strict=True))  # fmt: skip
         yield part | {"steps": steps} | project.row(0)

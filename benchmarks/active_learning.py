@@ -216,7 +216,7 @@ def main(argv: list[str] | None = None) -> None:
         for seed in options.seeds:
             for row in play(name, seed, options):
                 table = gathered(out, row)
-                print(row, file=sys.stderr, flush=True)
+                print(json.dumps(row, default=float), file=sys.stderr, flush=True)
     print(markdown(table))
     curves(table, f"{out}.png")
 

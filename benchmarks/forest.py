@@ -24,7 +24,7 @@ SMOOTHING_ONLY = 0.3
 SIGMAS = (0.7, 1.0, 1.6, 3.5, 5.0, 10.0)
 REACH = 3.5  # filters end at so many SD, as ilastik's do
 TREES = 100
-TRIAL_ROWS = 20_000
+TRIAL_ROWS, FEWEST = 20_000, 1000
 SHARE = 0.8  # of the time left that the forest may take, by what a trial tree took
 
 
@@ -89,9 +89,9 @@ def affordable(known: NDArray, values: NDArray, seconds: float, threads: int, se
     rows, room = trial, SHARE * seconds * threads / TREES
     while rows < len(values) and 2 * rows * np.log2(2 * rows) * pace < room:
         rows *= 2
-    while rows > 1000 and rows * np.log2(rows) * pace > room:
+    while rows > FEWEST and rows * np.log2(rows) * pace > room:
         rows //= 2
-    return min(rows, len(values))
+    return min(max(rows, FEWEST), len(values))
 
 
 def train(

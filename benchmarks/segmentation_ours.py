@@ -23,6 +23,7 @@ from blockface.volume import open_volume
 
 ROOT = Path(__file__).resolve().parents[1]
 PACE_STEPS = 24, 72  # multiples of the 12 validations of a training
+SHARE = 0.25  # at least, of the longer one, is training itself
 ITERATION, LOGS = Path("results/case/iter_00"), Path("logs/case/iter_00")
 
 
@@ -77,7 +78,8 @@ def affordable(
         training = {**more.get("training", {}), "steps": steps}
         workflow(case, folder, "segmenter/model.pt", seed, threads, {**more, "training": training})
         took.append(seconds_of(folder, "train_segmenter"))
-    pace = max(1e-3, (took[1] - took[0]) / (PACE_STEPS[1] - PACE_STEPS[0]))
+    pace = (took[1] - took[0]) / (PACE_STEPS[1] - PACE_STEPS[0])
+    pace = max(pace, SHARE * took[1] / PACE_STEPS[1])  # should the first have been held up
     return max(PACE_STEPS[0], round(PACE_STEPS[1] + (seconds - took[1]) / pace))
 
 
@@ -86,6 +88,7 @@ def segmented(
 ) -> tuple[dict[int, NDArray[np.uint8]], dict]:
     """Masks of the held-out slices by number, and seconds of training and prediction, and steps.
 
+    The seconds are those of the rules, from start to end; the whole stack is predicted.
     ``more``: settings of the dataset other than the defaults. The scores that the workflow itself
     gives in evaluation.csv must be those of these masks.
     """

@@ -38,7 +38,7 @@ def test_the_chosen_threshold_is_taken_unless_one_is_asked_for(volumes, asked, f
     assert read_table(volumes / "e.csv")["recall"].iloc[0] == found
     rank_slices.main(
         **at, worklist=str(volumes / "w.tsv"), settings={"count": 1}, held_out_slices=[2],
-        threshold=asked,
+        threshold=asked, slices=str(volumes / "s.tsv"), seed=0,
     )  # fmt: skip
     local = str(volumes / "slab")
     separate_slab.main(

@@ -137,7 +137,7 @@ def dice_of(table: pd.DataFrame, iteration: int) -> list[tuple[str, float | None
 
 
 def falls(table: pd.DataFrame, iteration: int) -> list[str]:
-    """Warnings for every class whose held-out Dice fell in ``iteration``, or has no value.
+    """Warnings for every class whose held-out Dice fell by GAIN or more, or has no value.
 
     ``table``: iteration, class, dice; with the voxels scored (voxels or held_out_voxels) it is
     told where they are not the same.
@@ -147,7 +147,7 @@ def falls(table: pd.DataFrame, iteration: int) -> list[str]:
     for name, now, before in dice_of(table, iteration):
         if now is None:
             found.append(f"Dice of {name} on held-out slices has no value: no voxel of it there.")
-        elif before is not None and round(now, 3) < round(before, 3):
+        elif before is not None and before - now >= GAIN:
             rows = table[(table["class"] == name) & (table["iteration"] <= iteration)]
             same = voxels is None or rows.sort_values("iteration")[voxels].tail(2).nunique() == 1
             found.append(

@@ -26,11 +26,12 @@ from blockface.augment import Augmentation  # noqa: E402
 from blockface.denoiser_training import train_on_pairs  # noqa: E402
 from blockface.denoising import denoise_image, load_pairs  # noqa: E402
 from blockface.dwell_time import FACTORS  # noqa: E402
+from blockface.network import Network  # noqa: E402
 from blockface.noise import load_noise  # noqa: E402
 from blockface.predict import Tiling, normalised, predict_slice  # noqa: E402
 from blockface.tables import read_table, write_table  # noqa: E402
 from blockface.train import Training, fit  # noqa: E402
-from blockface.unet import Hardware, Network  # noqa: E402
+from blockface.unet import Hardware  # noqa: E402
 from demo.imaging import Setting, photograph, probe  # noqa: E402
 from demo.make_demo import LONG_DWELL  # noqa: E402
 from demo.phantom import make_phantom  # noqa: E402
@@ -65,18 +66,20 @@ def segmented(images: dict[int, np.ndarray], truth: dict, steps: int, hardware: 
     ready = {z: normalised(image, low, high)[None] for z, image in images.items()}
     training = Training(steps=steps, batch=8, crop=CROP, learning_rate=2e-3, validations=1)
     labels = np.stack([(truth[z] > 0).astype(np.uint8) for z in PAINTED])
+    network = Network(outputs=2, base=24, depth=4, stride=2)
     sample = segmentation.sampler(
-        np.stack([ready[z] for z in PAINTED]), labels, training, Augmentation(), hardware
-    )
+        np.stack([ready[z] for z in PAINTED]), labels[:, None, None], training, Augmentation(),
+        hardware, network,
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as made:
         model, _ = fit(
-            Network(outputs=2, base=24, depth=4, stride=2), training, sample=sample,
-            loss=segmentation.loss, validate=lambda net: {"score": 0.0},
+            network, training, sample=sample,
+            loss=segmentation.objective, validate=lambda net: {"score": 0.0},
             checkpoint=Path(made, "c"), made_from={}, hardware=hardware,
         )  # fmt: skip
-    masks = {}
+    masks, finish = {}, segmentation.finisher(boundary=False)
     for z in JUDGED:
-        bands = predict_slice(model, ready[z], Tiling(), hardware, segmentation.finish)
+        bands = predict_slice(model, ready[z], Tiling(), hardware, finish)
         masks[z] = np.concatenate([band[0] for _, band in bands]) > 0.5
     return masks
 

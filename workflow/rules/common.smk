@@ -114,14 +114,6 @@ def iteration_of(name):
     return newest if asked is None else asked
 
 
-def made_now(reference):
-    """Whether this run makes ``<dataset>/iter_NN``, or must, as it is not there."""
-    name, iteration = reference.split("/iter_")
-    if name in config["datasets"] and iteration_of(name) == int(iteration):
-        return True
-    return not Path("results", reference, "tables/objects.csv").is_file()
-
-
 def segmented(name):
     """Whether a dataset goes on beyond its denoised stack."""
     dataset = config["datasets"][name]

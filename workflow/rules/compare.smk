@@ -1,22 +1,6 @@
 """Two datasets or iterations beside each other."""
 
 
-def compared(side, name):
-    """Input function: file ``name`` of one of the two; what is not made now, as it lies on disk."""
-
-    def find(wildcards):
-        reference = COMPARED[wildcards.comparison]["of"][side]
-        path = f"results/{reference}/{name}"
-        return path if made_now(reference) else ancient(before_update(path))
-
-    return find
-
-
-def comparison_setting(key):
-    """Params function: one setting of the comparison."""
-    return lambda wildcards: COMPARED[wildcards.comparison][key]
-
-
 rule compare:
     input:
         objects_a=compared(0, "objects.zarr"),

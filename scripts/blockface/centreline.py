@@ -1,172 +1,213 @@
-"""Centreline of one object: a line through the centroids of slices across the line itself.
+"""Centrelines of objects: lines through the centroids of slices across the lines themselves.
 
-It begins with the centroids of bands of equal walking distance (``bands``). Then every voxel is
+They begin with the centroids of bands of equal walking distance (``bands``). Then every voxel is
 projected onto the line, and the centroids of slices across it make the next one.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from blockface.bands import Walk, walk
-from blockface.curve import Curve
-from blockface.nodes import Nodes
-from blockface.profile import Profile, measured
+from blockface.bands import Walks, walk
+from blockface.curve import Curves
+from blockface.nodes import Nodes, Points
+from blockface.profile import Profiles, measured
+from blockface.runs import Runs
 
 ROUNDS = 2
 WHOLE = 0.9  # of the next slice's volume that a slice at an end must have
 
 
 @dataclass
-class Centreline:
-    """Line of an object: ``curve`` between arc lengths ``ends``, and what was measured along it.
+class Centrelines:
+    """Lines of objects: ``curves`` between arc lengths ``ends`` (2, k), and what lies along them.
 
-    Of a ring, ``closed``, the line comes back to its beginning. ``walked`` is None where the line
-    is straight. Lengths in nm, places from the corner of the object's box.
+    Of a ring the line comes back to its beginning. Lengths in nm, places from the corner of the
+    object's box.
     """
 
-    curve: Curve
-    ends: tuple[float, float]
-    profile: Profile
-    walked: Walk | None = None
-    closed: bool = field(init=False)
-
-    def __post_init__(self):
-        self.closed = self.curve.closed
+    curves: Curves
+    ends: np.ndarray
+    profiles: Profiles
+    walks: Walks
 
     @property
-    def length(self) -> float:
-        """From surface to surface, or once round."""
-        return float(self.ends[1] - self.ends[0])
+    def closed(self) -> np.ndarray:
+        """Which objects (k,) are rings."""
+        return self.curves.closed
 
     @property
-    def points(self) -> np.ndarray:
-        """Points (n, 3): the ends, and between them the middles of the slices."""
-        return self.curve.point(self.arcs)
+    def length(self) -> np.ndarray:
+        """From surface to surface, or once round, (k,)."""
+        return self.ends[1] - self.ends[0]
 
-    @property
-    def arcs(self) -> np.ndarray:
-        """Arc length (n,) of ``points``."""
-        if self.closed:
-            return np.r_[self.profile.middle, self.profile.middle[0] + self.length] % self.length
-        return np.r_[self.ends[0], self.profile.middle, self.ends[1]]
+    def arcs(self) -> tuple[np.ndarray, Runs]:
+        """Arc lengths (n,) of the points of the lines: the ends, between them the slices' middles.
+
+        Of a ring the slices' middles, and the first one once more.
+        """
+        middle, runs = self.profiles.middle, self.profiles.runs
+        points = Runs(runs.counts + np.where(self.closed, 1, 2))
+        arcs, row = np.empty(points.starts[-1]), runs.within + ~np.repeat(self.closed, runs.counts)
+        arcs[row + np.repeat(points.first, runs.counts)] = middle
+        arcs[points.first] = np.where(self.closed, middle[runs.first], self.ends[0])
+        arcs[points.last] = np.where(self.closed, middle[runs.first], self.ends[1])
+        return arcs, points
 
     @property
     def displacement(self) -> np.ndarray:
-        """Vector (3,) from end to end; 0 of a ring."""
-        ends = self.curve.point(np.array(self.ends))
-        return np.zeros(3) if self.closed else ends[1] - ends[0]
+        """Vectors (3, k) from end to end; 0 of a ring."""
+        one, other = (self.curves.point(end, Runs(np.ones(len(end), int))) for end in self.ends)
+        return np.where(self.closed, 0, other - one)
 
 
-def centreline(nodes: Nodes, voxels: np.ndarray | None) -> Centreline:
-    """Centreline of an object from its ``nodes`` and, for exact ends, its ``voxels`` (n, 3) nm."""
-    volume = nodes.count.sum() * nodes.step.prod()
-    exact, step = (nodes.at, nodes.cell) if voxels is None else (voxels, nodes.step)
-    walked = walk(nodes, volume)
-    if walked is None:
-        main = np.ones(len(nodes.at), bool)
-        curve, ends = straight(nodes, exact, step)
-    else:
-        main = walked.main
-        curve, ends = refine(walked, nodes, exact, step, volume)
-    return Centreline(curve, ends, measured(curve, ends, nodes, main), walked)
+def centrelines(nodes: Nodes, exact: Points) -> Centrelines:
+    """Centrelines of objects from their ``nodes``, with ends from the points ``exact``."""
+    walks = walk(nodes)
+    main, bent, volume = nodes.rows(walks.main), walks.walked, nodes.volume
+    points, room = [np.zeros((3, 0))] * len(bent), np.full((4, len(bent)), np.inf)
+    if not bent.all():
+        ends, room[:2, ~bent] = axes(nodes.objects(~bent))
+        for k, (one, other) in zip(np.flatnonzero(~bent), ends, strict=True):
+            points[k] = np.stack([one, other], 1)
+    if bent.any():
+        found, runs, room[:, bent] = refined(walks, main.objects(bent), volume[bent])
+        for k, rows in zip(np.flatnonzero(bent), runs.slices, strict=True):
+            points[k] = found[:, rows]
+    step, beyond, reach, aside = room
+    runs = Runs([p.shape[1] for p in points])
+    curves = Curves(np.concatenate(points, axis=1), runs, step, beyond, walks.closed)
+    ends = extents(curves, exact, reach, aside)
+    return Centrelines(curves, ends, measured(curves, ends, main, volume), walks)
 
 
-def straight(nodes: Nodes, exact: np.ndarray, step: np.ndarray):
-    """Line along the principal axis through the centroid, for objects too short to bend."""
-    centre = nodes.count @ nodes.at / nodes.count.sum()
-    offset = nodes.at - centre
-    second = (offset * nodes.count[:, None]).T @ offset / nodes.count.sum()
-    axis = np.linalg.eigh(second + np.diag(nodes.cell**2) / 12)[1][:, 2]
-    reach = np.abs(offset @ axis).max() + nodes.cell.max() * 2
-    half = axis * nodes.cell.min() / 2
-    curve = Curve(np.stack([centre - half, centre + half]), reach / 20, reach * 1.1)
-    return curve, extent(curve, exact, step, np.inf, np.inf)
+def axes(nodes: Nodes) -> tuple[np.ndarray, np.ndarray]:
+    """Two points (k, 2, 3) on the principal axis of objects too short to bend, by the centroid.
+
+    And the sampling of the line and how far beyond it goes, (2, k).
+    """
+    runs, size = nodes.runs, nodes.size
+    offset = nodes.at - runs.spread(nodes.centre)
+    second = np.zeros((len(runs), 3, 3))
+    for i in range(3):
+        for j in range(i + 1):
+            second[:, i, j] = runs.sums(nodes.count * offset[i] * offset[j]) / nodes.voxels
+            second[:, j, i] = second[:, i, j]
+        second[:, i, i] += size[i] ** 2 / 12
+    axis = np.linalg.eigh(second)[1][:, :, 2].T
+    far = runs.most(np.abs((offset * runs.spread(axis)).sum(axis=0))) + 2 * size.max(axis=0)
+    half = axis * size.min(axis=0) / 2
+    ends = np.stack([nodes.centre - half, nodes.centre + half]).transpose(2, 0, 1)
+    return ends, np.stack([far / 20, far * 1.1])
 
 
-def refine(walked: Walk, nodes: Nodes, exact, step, volume: float):
-    """Curve through the centroids of slices across the curve itself, a few rounds, and its ends."""
-    at, count = nodes.at[walked.main], nodes.count[walked.main]
-    points, width, closed = walked.points, walked.width, walked.closed
-    if not closed and len(points) > 4:
-        points = points[1:-1]
+def refined(walks: Walks, nodes: Nodes, volume: np.ndarray):
+    """Points (3, n) of lines through the centroids of slices across the lines, a few rounds.
+
+    And the runs of them and the ``limits`` of the lines; of the objects that were walked.
+    """
+    bent = walks.walked
+    points, width, closed = walks.points, walks.width[bent], walks.closed[bent]
+    runs = Runs(walks.runs.counts[bent])
+    trimmed = ~closed & (runs.counts > 4)
+    outer = (runs.within == 0) | (runs.within == runs.spread(runs.counts - 1))
+    kept = ~(outer & runs.spread(trimmed))
+    points, runs = points[:, kept], runs.chosen(kept)
     for _ in range(ROUNDS):
-        curve, reach, aside = line_through(points, width, closed, volume, nodes.cell)
-        ends = (0.0, curve.length) if closed else extent(curve, at, nodes.cell, reach, aside)
-        s, _, stretch = curve.project(at)
-        n = max(4, round((ends[1] - ends[0]) / width))
-        points, volumes = slices(s, count / stretch, at, ends, n)
-        if not closed:
-            points = points[whole(volumes)]
-        points = calm(points, closed)
-    curve, reach, aside = line_through(points, width, closed, volume, nodes.cell)
-    return curve, (0.0, curve.length) if closed else extent(curve, exact, step, reach, aside)
+        step, beyond, reach, aside = limits(points, runs, width, volume, nodes.size)
+        curves = Curves(points, runs, step, beyond, closed)
+        ends = extents(curves, nodes, reach, aside)
+        found = curves.project(nodes.at, nodes.runs)
+        n = np.maximum(4, np.rint((ends[1] - ends[0]) / width)).astype(int)
+        points, runs = slices(found.s, nodes.count / found.stretch, nodes, ends, n, closed)
+        points = calm(points, runs, closed)
+    return points, runs, limits(points, runs, width, volume, nodes.size)
 
 
-def line_through(points, width, closed, volume, cell):
-    """Curve through ``points``, and how far along it and aside of it its last voxels may lie."""
-    long = max(len(points) * width, width)
-    if len(points) > 1:
-        long = max(long, np.sqrt((np.diff(points, axis=0) ** 2).sum(axis=1)).sum())
+def limits(points: np.ndarray, runs: Runs, width, volume, size) -> np.ndarray:
+    """Of lines through ``points``, (4, k): how finely they are sampled and how far beyond they go.
+
+    And how far along them and aside of them their last voxels may lie.
+    """
+    chord = np.zeros(points.shape[1])
+    chord[1:] = np.sqrt((np.diff(points) ** 2).sum(axis=0))
+    chord[runs.first] = 0
+    long = np.maximum(np.maximum(runs.counts, 1) * width, runs.sums(chord))
     wide = np.sqrt(4 / np.pi * volume / long)
-    curve = Curve(points, width / 8, 3 * width + wide, closed)
-    return curve, 2 * width + wide, 0.8 * wide + cell.max()
+    return np.stack(
+        [width / 8, 3 * width + wide, 2 * width + wide, 0.8 * wide + size.max(axis=0)]
+    )
 
 
-def extent(curve: Curve, at: np.ndarray, step: np.ndarray, reach: float, aside: float):
-    """Arc lengths of the two ends of an object of points ``at`` (voxels, or cells, of ``step``)."""
-    found = []
-    for point, outward in curve.ends:
-        offset = at - point
-        ahead = offset @ outward
-        if np.isfinite(reach):
-            near = np.abs(ahead) < reach
-            ahead, offset = ahead[near], offset[near]
-            ahead = ahead[np.einsum("ij,ij->i", offset, offset) - ahead**2 < aside**2]
-        width = np.sqrt(((outward * step) ** 2).sum())
-        found.append(end_of(ahead, width) if len(ahead) else width / 2)
-    return -found[0], curve.length + found[1]
+def extents(curves: Curves, points: Points, reach, aside) -> np.ndarray:
+    """Arc lengths (2, k) of the ends of objects of ``points`` that lie near the lines' ends.
+
+    Those less than ``reach`` (k,) along and ``aside`` (k,) nm of the end count. A ring has none:
+    it goes from 0 to the length of its line.
+    """
+    runs, found = points.runs, []
+    for point, outward in curves.ends:
+        offset = points.at - runs.spread(point)
+        ahead = (offset * runs.spread(outward)).sum(axis=0)
+        near = np.flatnonzero(np.abs(ahead) < runs.spread(reach))
+        ahead, owner = ahead[near], runs.owner[near]
+        far = (offset.take(near, axis=1) ** 2).sum(axis=0) - ahead**2
+        held = far < (aside**2).take(owner)
+        width = np.sqrt(((outward * points.size) ** 2).sum(axis=0))
+        found.append(last_of(ahead[held], runs.chosen(near[held]), width))
+    zero = np.zeros(len(runs))
+    return np.where(curves.closed, [zero, curves.length], [-found[0], curves.length + found[1]])
 
 
-def end_of(s: np.ndarray, width: float) -> float:
-    """Where the object ends along s, from the voxels near: their last centre and what it lacks.
+def last_of(s: np.ndarray, runs: Runs, width: np.ndarray) -> np.ndarray:
+    """Where objects end along s, (k,), from the voxels near: the last centre and what it lacks.
 
     If the last centres all lie at one s, the object ends half a voxel farther; if they lie at every
-    s (an oblique or a round end), it ends at the last one. ``width`` is a voxel's along s.
+    s (an oblique or a round end), it ends at the last one. ``width`` (k,) is a voxel's along s.
+    Half a voxel where none is near.
     """
-    top = s.max()
-    spread = s[s > top - 0.9 * width].std() * np.sqrt(12) / (0.9 * width)
-    return float(top + width / 2 * (1 - min(1.0, spread)))
+    top = runs.most(s, none=0.0)
+    last = s > runs.spread(top - 0.9 * width)
+    spread = runs.chosen(last).sds(s[last]) * np.sqrt(12) / (0.9 * width)
+    flat = 1 - np.minimum(1, np.where(runs.counts > 0, spread, 0))
+    return top + width / 2 * flat
 
 
-def slices(s, weight, at, ends, n) -> tuple[np.ndarray, np.ndarray]:
-    """Centroids (m, 3) and weights (m,) of ``n`` equal slices between ``ends``; no empty ones."""
-    number = np.clip((s - ends[0]) * (n / (ends[1] - ends[0])), 0, n - 1).astype(int)
-    total = np.bincount(number, weight, n)
-    points = np.stack([np.bincount(number, weight * at[:, i], n) for i in range(3)], 1)
-    return points[total > 0] / total[total > 0, None], total[total > 0]
+def slices(s, weight, nodes: Points, ends, n: np.ndarray, closed) -> tuple[np.ndarray, Runs]:
+    """Centroids (3, m) of ``n`` (k,) equal slices between ``ends``; no empty ones, no wedges."""
+    bins, own = Runs(n), nodes.runs
+    number = (s - own.spread(ends[0])) * own.spread(n / (ends[1] - ends[0]))
+    number = np.clip(number, 0, own.spread(n - 1)).astype(int) + own.spread(bins.first)
+    total = np.bincount(number, weight, bins.starts[-1])
+    points = np.stack([np.bincount(number, weight * a, len(total)) for a in nodes.at])
+    held = total > 0
+    points, runs = points[:, held] / total[held], bins.chosen(held)
+    begin, end = np.where(closed, 0, wedges(total[held], runs))
+    whole = (runs.within >= runs.spread(begin)) & (runs.within < runs.spread(runs.counts - end))
+    return points[:, whole], runs.chosen(whole)
 
 
-def whole(volumes: np.ndarray) -> slice:
-    """The slices without the wedges at ends that are cut obliquely, whose centroids lie aside.
+def wedges(volumes: np.ndarray, runs: Runs) -> np.ndarray:
+    """How many slices (2, k) at each end are wedges, cut obliquely, whose centroids lie aside.
 
-    At each end up to two that have less than WHOLE of the next one's volume.
+    Those that have less than WHOLE of the next one's volume, up to two.
     """
-    cut = []
-    for side in (volumes, volumes[::-1]):
-        most = min(2, (len(side) - 4) // 2)
-        cut.append(next((i for i in range(most) if side[i] >= WHOLE * side[i + 1]), max(most, 0)))
-    return slice(cut[0], len(volumes) - cut[1])
+    most = np.clip((runs.counts - 4) // 2, 0, 2)
+    cut = np.zeros((2, len(runs)), int)
+    for side, end, step in ((0, runs.first, 1), (1, runs.last, -1)):
+        for i in range(2):
+            this, other = volumes.take(end + [[i * step], [(i + 1) * step]], mode="clip")
+            cut[side] += (cut[side] == i) & (i < most) & (this < WHOLE * other)
+    return cut
 
 
-def calm(points: np.ndarray, closed: bool) -> np.ndarray:
+def calm(points: np.ndarray, runs: Runs, closed: np.ndarray) -> np.ndarray:
     """Points with what changes from one to the next taken out; cubic curves stay as they are."""
-    if len(points) < 7:
-        return points
-    if closed:
-        return calm(np.concatenate([points[-4:], points, points[:4]]), False)[4:-4]
+    many, closed = (np.repeat(v, runs.counts) for v in (runs.counts >= 7, closed))
+    n, at = np.repeat(runs.counts, runs.counts), runs.within
+    rows = np.flatnonzero(many & (closed | (at >= 2) & (at < n - 2)))
+    at, n, first = at[rows], n[rows], (np.arange(len(n)) - at)[rows]
+    two, one, after, next_ = (points[:, first + (at + d) % n] for d in (-2, -1, 1, 2))
     out = points.copy()
-    out[2:-2] = (
-        10 * points[2:-2] + 4 * (points[1:-3] + points[3:-1]) - points[:-4] - points[4:]
-    ) / 16
+    out[:, rows] = (10 * points[:, rows] + 4 * (one + after) - two - next_) / 16
     return out

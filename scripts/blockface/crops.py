@@ -45,26 +45,40 @@ class Crops:
             self.used -= size(self.held.popitem(last=False)[1])
         return entry
 
+    def whole(self, ids, lo: np.ndarray, hi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Voxels (3, n) of objects, one's after the other's, and how many (k,) each has.
+
+        ``lo`` and ``hi`` (k, 3), half-open, are the objects' boxes, or boxes of whole chunks: all
+        that an object has in the chunks they touch is given, chunk by chunk, in order z, y, x.
+        """
+        parts, corners, sizes, counts = [np.zeros(0, np.uint32)], [(0, 0, 0)], [0], []
+        first, last = (lo // self.chunks).tolist(), ((hi - 1) // self.chunks + 1).tolist()
+        for object_id, low, high in zip(ids, first, last, strict=True):
+            count = 0
+            for at in product(*map(range, low, high)):
+                held, starts, where = self.chunk(at)
+                k = int(held.searchsorted(object_id))
+                if k < len(held) and held[k] == object_id:
+                    parts.append(where[starts[k] : starts[k + 1]])
+                    corners.append(at)
+                    sizes.append(len(parts[-1]))
+                    count += sizes[-1]
+            counts.append(count)
+        flat, (_, rows, columns) = np.concatenate(parts), self.chunks.astype(np.uint32)
+        z = flat // (rows * columns)
+        flat -= z * (rows * columns)
+        y = flat // columns
+        found = np.stack([z, y, flat - y * columns]).astype(np.int32)
+        found += np.repeat((corners * self.chunks).T.astype(np.int32), sizes, axis=1)
+        return found, np.array(counts)
+
     def voxels(self, object_id: int, lo, hi) -> np.ndarray:
         """Voxels (n, 3) of an object in the box from ``lo`` up to ``hi`` (half-open), z, y, x."""
         lo, hi = np.asarray(lo), np.asarray(hi)
-        first, last = lo // self.chunks, (hi - 1) // self.chunks
-        out = [np.zeros((0, 3), np.int64)]
-        for at in product(*(range(a, b + 1) for a, b in zip(first, last, strict=True))):
-            ids, starts, where = self.chunk(at)
-            k = int(np.searchsorted(ids, object_id))
-            if k == len(ids) or ids[k] != object_id:
-                continue
-            z, rest = np.divmod(
-                where[starts[k] : starts[k + 1]].astype(np.int64), self.chunks[1] * self.chunks[2]
-            )
-            y, x = np.divmod(rest, self.chunks[2])
-            found = np.stack([z, y, x], axis=1) + np.array(at) * self.chunks
-            corner, end = np.array(at) * self.chunks, (np.array(at) + 1) * self.chunks
-            if (lo > corner).any() or (hi < end).any():
-                found = found[((found >= lo) & (found < hi)).all(axis=1)]
-            out.append(found)
-        return np.concatenate(out)
+        found = self.whole([object_id], lo[None], hi[None])[0].T.astype(np.int64)
+        if (lo % self.chunks).any() or (hi % self.chunks).any():
+            found = found[((found >= lo) & (found < hi)).all(axis=1)]
+        return found
 
 
 def size(entry: tuple[np.ndarray, ...]) -> int:

@@ -1,86 +1,164 @@
-"""A smooth line through points, open or closed, and points of space projected onto it."""
+"""Smooth lines through points, open or closed, and points of space projected onto them."""
+
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg.lapack import dgtsv
 from scipy.spatial import cKDTree
 
+from blockface.runs import Runs
 
-class Curve:
-    """Cubic spline through points (n, 3), sampled every ``step`` nm.
+FEW_PAIRS = 200_000  # of points and samples of which all distances are looked at
 
-    An open one ends without curvature and goes on straight for ``beyond`` nm; a ``closed`` one
-    comes back to its first point. ``at``, ``tangent`` and ``bend`` (curvature vector, 1/nm) are
-    (m, 3), ``s`` (m,) is the arc length from the first point, ``length`` that of the spline.
+
+@dataclass
+class Projected:
+    """Points projected onto lines: arc length ``s`` (n,), ``offset`` (3, n) from the line.
+
+    ``tangent`` (3, n) is the line's direction there, ``stretch`` (n,) 1 - curvature times offset.
     """
 
-    def __init__(self, points: np.ndarray, step: float, beyond: float = 0, closed: bool = False):
-        if closed:
-            points = np.concatenate([points, points[:1]])
-        chord = np.r_[0, np.cumsum(np.sqrt((np.diff(points, axis=0) ** 2).sum(axis=1)))]
-        t = np.linspace(0, chord[-1], max(2, int(np.ceil(chord[-1] / step))) + 1)
-        at, speed, second = spline(chord, points, second_derivatives(chord, points, closed), t)
-        pace = np.sqrt((speed**2).sum(axis=1, keepdims=True))
+    s: np.ndarray
+    offset: np.ndarray
+    tangent: np.ndarray
+    stretch: np.ndarray
+
+
+class Curves:
+    """Cubic splines through the points (3, n) of objects, sampled every ``step`` (k,) nm.
+
+    An open one ends without curvature and goes on straight for ``beyond`` (k,) nm; a ``closed``
+    (k,) one comes back to its first point. ``at``, ``tangent`` and ``bend`` (curvature vector,
+    1/nm) of the samples are (3, m), ``s`` (m,) is the arc length from the first point, ``length``
+    (k,) that of the spline; ``ends`` are the point (3, k) and the direction outward (3, k) there.
+    """
+
+    def __init__(self, points: np.ndarray, runs: Runs, step, beyond, closed: np.ndarray):
+        self.closed = closed
+        if closed.any():
+            whole = Runs(runs.counts + closed)
+            back = whole.within % whole.spread(runs.counts) + whole.spread(runs.first)
+            points, runs = points.take(back, axis=1), whole
+        chord = np.zeros(points.shape[1])
+        chord[1:] = np.sqrt((np.diff(points) ** 2).sum(axis=0))
+        chord[runs.first] = 0
+        chord = runs.cumulated(chord)
+        long = chord[runs.last]
+        count = np.maximum(2, np.ceil(long / step)).astype(int)
+        core = Runs(count + 1)
+        t = core.within * core.spread(long / count)
+        t[core.last] = long
+        second = second_derivatives(chord, points, runs, closed)
+        at, speed, second = spline(chord, points, second, runs, t, core)
+        pace = np.sqrt((speed**2).sum(axis=0))
         tangent = speed / pace
-        bend = (second - (second * tangent).sum(axis=1, keepdims=True) * tangent) / pace**2
-        s = np.r_[0, np.cumsum((pace[1:, 0] + pace[:-1, 0]) / 2 * np.diff(t))]
-        self.closed, self.length = closed, s[-1]
-        self.ends = (at[0], -tangent[0]), (at[-1], tangent[-1])
-        if not closed:
-            out = np.arange(1, int(np.ceil(beyond / step)) + 1)[:, None] * step
-            none = np.zeros((len(out), 3))
-            at = np.concatenate([at[0] - out[::-1] * tangent[0], at, at[-1] + out * tangent[-1]])
-            tangent = np.concatenate([none + tangent[0], tangent, none + tangent[-1]])
-            bend = np.concatenate([none, bend, none])
-            s = np.concatenate([-out[::-1, 0], s, s[-1] + out[:, 0]])
-        self.at, self.tangent, self.bend, self.s = at, tangent, bend, s
-        self.tree = cKDTree(at, balanced_tree=False, compact_nodes=False)
+        bend = (second - (second * tangent).sum(axis=0) * tangent) / pace**2
+        s = np.zeros(len(t))
+        s[1:] = (pace[1:] + pace[:-1]) / 2 * np.diff(t)
+        s[core.first] = 0
+        s = core.cumulated(s)
+        self.length = s[core.last]
+        self.ends = (
+            (at[:, core.first], -tangent[:, core.first]),
+            (at[:, core.last], tangent[:, core.last]),
+        )
+        more = np.where(closed, 0, np.ceil(beyond / step)).astype(int)
+        self.runs = Runs(core.counts + 2 * more)
+        number = self.runs.within - self.runs.spread(more)
+        inside = np.clip(number, 0, self.runs.spread(count))
+        out = (number - inside) * self.runs.spread(step)
+        rows = inside + self.runs.spread(core.first)
+        self.tangent = tangent.take(rows, axis=1)
+        self.at = at.take(rows, axis=1) + out * self.tangent
+        self.bend = bend.take(rows, axis=1) * (out == 0)
+        self.s = s.take(rows) + out
 
-    def project(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Arc length of each point (n, 3), its nearest sample, and 1 - curvature times offset."""
-        nearest = self.tree.query(at)[1]
-        offset = at - self.at[nearest]
-        s = self.s[nearest] + np.einsum("ij,ij->i", offset, self.tangent[nearest])
-        stretch = 1 - np.einsum("ij,ij->i", self.bend[nearest], offset)
-        return s % self.length if self.closed else s, nearest, np.clip(stretch, 0.3, 3)
+    def project(self, at: np.ndarray, runs: Runs) -> Projected:
+        """The points ``at`` (3, n) on the lines of the objects whose they are."""
+        nearest = self.nearest(at, runs)
+        tangent = self.tangent.take(nearest, axis=1)
+        offset = at - self.at.take(nearest, axis=1)
+        s = self.s.take(nearest) + (offset * tangent).sum(axis=0)
+        if self.closed.any():
+            s = np.where(runs.spread(self.closed), s % runs.spread(self.length), s)
+        stretch = 1 - (self.bend.take(nearest, axis=1) * offset).sum(axis=0)
+        return Projected(s, offset, tangent, np.clip(stretch, 0.3, 3))
 
-    def point(self, s: np.ndarray) -> np.ndarray:
-        """Points (n, 3) of the line at arc lengths ``s``."""
-        return np.stack([np.interp(s, self.s, self.at[:, i]) for i in range(3)], 1)
+    def nearest(self, at: np.ndarray, runs: Runs) -> np.ndarray:
+        """Sample (n,) nearest to each of the points ``at`` (3, n)."""
+        points = np.concatenate([at, np.ones((1, at.shape[1]))]).T
+        samples = np.concatenate([-2 * self.at, (self.at**2).sum(axis=0)[None]])
+        out = np.empty(len(points), np.intp)
+        for rows, mine in zip(runs.slices, self.runs.slices, strict=True):
+            if (rows.stop - rows.start) * (mine.stop - mine.start) <= FEW_PAIRS:
+                (points[rows] @ samples[:, mine]).argmin(axis=1, out=out[rows])
+            else:
+                tree = cKDTree(self.at[:, mine].T, balanced_tree=False, compact_nodes=False)
+                out[rows] = tree.query(at[:, rows].T)[1]
+        out += runs.spread(self.runs.first)
+        return out
 
-    def direction(self, s: np.ndarray) -> np.ndarray:
-        """Unit tangents (n, 3) at arc lengths ``s``."""
-        found = np.stack([np.interp(s, self.s, self.tangent[:, i]) for i in range(3)], 1)
-        return found / np.sqrt((found**2).sum(axis=1, keepdims=True))
+    def point(self, s: np.ndarray, runs: Runs) -> np.ndarray:
+        """Points (3, n) of the lines at arc lengths ``s`` (n,); ``runs`` says of whose."""
+        return self.runs.between(self.s, self.at, runs, s)
+
+    def direction(self, s: np.ndarray, runs: Runs) -> np.ndarray:
+        """Unit tangents (3, n) at arc lengths ``s`` (n,); ``runs`` says of whose."""
+        found = self.runs.between(self.s, self.tangent, runs, s)
+        return found / np.sqrt((found**2).sum(axis=0))
 
 
-def second_derivatives(t: np.ndarray, points: np.ndarray, closed: bool) -> np.ndarray:
-    """Those (n, 3) at ``t`` of the natural, or periodic, cubic spline through ``points``."""
-    h = np.diff(t)
-    slope = np.diff(points, axis=0) / h[:, None]
-    out = np.zeros_like(points)
-    if closed:
-        n, before = len(h), np.roll(h, 1)
-        matrix = np.diag(2 * (before + h))
-        at = np.arange(n)
-        matrix[at, (at + 1) % n] += h
-        matrix[at, at - 1] += before
-        out[:-1] = np.linalg.solve(matrix, 6 * (slope - np.roll(slope, 1, axis=0)))
-        out[-1] = out[0]
-    elif len(points) == 3:
-        out[1] = 3 * (slope[1] - slope[0]) / (h[0] + h[1])
-    elif len(points) > 3:
-        inner = h[1:-1]
-        out[1:-1] = dgtsv(inner, 2 * (h[1:] + h[:-1]), inner, 6 * np.diff(slope, axis=0))[3]
+def second_derivatives(t, points: np.ndarray, runs: Runs, closed: np.ndarray) -> np.ndarray:
+    """Those (3, n) at ``t`` (n,) of the natural, or periodic, cubic splines through ``points``.
+
+    The natural ones are solved together: nothing links the rows of one object to another's.
+    """
+    h, slope = chords(t, points, runs)
+    inner = np.ones(len(t), bool)
+    inner[runs.first] = inner[runs.last] = False
+    inner &= ~np.repeat(closed, runs.counts)
+    diagonal, right = np.ones(len(t)), np.zeros_like(points)
+    diagonal[1:-1][inner[1:-1]] = 2 * (h[:-1] + h[1:])[inner[1:-1]]
+    right[:, inner] = 6 * np.diff(slope)[:, inner[1:-1]]
+    beside = np.where(inner[1:] & inner[:-1], h, 0)
+    out = dgtsv(beside, diagonal, beside, right.T)[3].T
+    for k in np.flatnonzero(closed):
+        rows = runs.slices[k]
+        mine = slice(rows.start, rows.stop - 1)
+        out[:, rows] = periodic(h[mine], slope[:, mine])
     return out
 
 
-def spline(knots, points, second, t):
-    """Values, first and second derivatives (m, 3) at ``t`` of the cubic spline of ``second``."""
-    at = np.clip(np.searchsorted(knots, t, side="right") - 1, 0, len(knots) - 2)
-    h = np.diff(knots)[at, None]
-    b = (t[:, None] - knots[at, None]) / h
+def chords(t: np.ndarray, points: np.ndarray, runs: Runs) -> tuple[np.ndarray, np.ndarray]:
+    """Lengths (n - 1,) from point to point and slopes (3, n - 1); 1 and 0 between objects."""
+    h, slope = np.diff(t), np.diff(points)
+    h[runs.last[:-1]] = 1
+    slope[:, runs.last[:-1]] = 0
+    return h, slope / np.where(h > 0, h, 1)
+
+
+def periodic(h: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """Second derivatives (3, n + 1) of the periodic spline of chords ``h`` (n,)."""
+    n, before = len(h), np.roll(h, 1)
+    matrix, at = np.diag(2 * (before + h)), np.arange(n)
+    matrix[at, (at + 1) % n] += h
+    matrix[at, at - 1] += before
+    found = np.linalg.solve(matrix, 6 * (slope - np.roll(slope, 1, axis=1)).T)
+    return np.concatenate([found, found[:1]]).T
+
+
+def spline(knots, points, second, runs: Runs, t: np.ndarray, wanted: Runs):
+    """Values, first and second derivatives (3, m) at ``t`` of the cubic splines of ``second``.
+
+    ``runs`` says whose the knots are, ``wanted`` whose the rows of ``t``.
+    """
+    low = runs.before(knots, wanted, t)
+    high = low + 1
+    h = knots.take(high) - knots.take(low)
+    h[h == 0] = 1  # two points at one place
+    b = (t - knots.take(low)) / h
     a = 1 - b
-    p, q, m, n = points[at], points[at + 1], second[at], second[at + 1]
-    value = a * p + b * q + ((a**3 - a) * m + (b**3 - b) * n) * h**2 / 6
-    first = (q - p) / h + ((3 * b**2 - 1) * n - (3 * a**2 - 1) * m) * h / 6
+    p, q, m, n = (v.take(at, axis=1) for v in (points, second) for at in (low, high))
+    value = a * p + b * q + ((a * a * a - a) * m + (b * b * b - b) * n) * (h * h) / 6
+    first = (q - p) / h + ((3 * (b * b) - 1) * n - (3 * (a * a) - 1) * m) * h / 6
     return value, first, a * m + b * n

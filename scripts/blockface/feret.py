@@ -2,6 +2,9 @@
 
 import numpy as np
 
+from blockface.nodes import Points
+from blockface.runs import Runs
+
 
 def sphere(n: int) -> np.ndarray:
     """Directions (n, 3) spread evenly over half a sphere (Fibonacci lattice)."""
@@ -17,68 +20,98 @@ CONE = np.concatenate([[[0.0, 0.0]], *(r * np.stack([np.cos(t), np.sin(t)], 1) f
 CONES = (0.2, 0.08, 0.03, 0.012)  # radians
 
 
-def feret(at: np.ndarray, step: np.ndarray) -> tuple[float, float]:
-    """Largest and smallest Feret diameter, nm, of the voxels (n, 3) of size ``step`` at ``at``.
+def feret(points: Points) -> tuple[np.ndarray, np.ndarray]:
+    """Largest and smallest Feret diameters (k,), nm, of objects of ``points``.
 
     Directions are tried evenly over the sphere of the ellipsoid of equal moments and then ever more
     closely about the best. Each plane lies beyond the last centres by half the distance of the
     layers in which the centres lie there: half a voxel along the axes, next to nothing obliquely.
     """
-    offset = at - at.mean(axis=0)
-    values, axes = np.linalg.eigh(offset.T @ offset / len(at) + np.diag(step**2) / 12)
-    half = np.sqrt(values)
-    edge = outermost(offset)
-    longest = unit((DIRECTIONS * half) @ axes.T)
-    most = longest[np.argmax(widths(edge, longest, step))]
+    runs, step = points.runs, points.size.T
+    offset = points.at - runs.spread(np.stack([runs.means(a) for a in points.at]))
+    second = np.stack([offset[:, rows] @ offset[:, rows].T for rows in runs.slices])
+    second = second / runs.counts[:, None, None] + step[:, None] ** 2 * np.eye(3) / 12
+    values, axes = np.linalg.eigh(second)
+    half, axes = np.sqrt(values)[:, None], axes.swapaxes(1, 2)
+    edge, edges = outermost(offset, runs)
+    longest = unit((DIRECTIONS * half) @ axes)
+    most = best(longest, -widths(edge, edges, longest, step))
     for _ in range(3):
-        along = edge @ most
-        apart = edge[np.argmax(along)] - edge[np.argmin(along)]
-        if apart @ apart > 0:
-            most = apart / np.sqrt(apart @ apart)
-    shortest = DIRECTIONS
+        along = (edge * edges.spread(most.T)).sum(axis=0)
+        apart = (edge[:, edges.peaks(along)] - edge[:, edges.peaks(-along)]).T
+        far = np.sqrt((apart**2).sum(axis=1, keepdims=True))
+        most = np.where(far > 0, apart / np.where(far > 0, far, 1), most)
+    shortest = np.broadcast_to(DIRECTIONS, longest.shape)
     for cone in (*CONES, None):
-        tried = unit((shortest / half) @ axes.T)
-        best = np.argmin(widths(edge, tried, step))
+        tried = unit((shortest / half) @ axes)
+        extent = widths(edge, edges, tried, step)
         if cone is not None:
-            shortest = around(shortest[best], cone)
-    least = width(offset, tried[best], step)
-    return max(width(offset, most, step), least, float(step.max())), least
+            shortest = around(best(shortest, extent), cone)
+    least = width(offset, runs, best(tried, extent), step)
+    return np.maximum(np.maximum(width(offset, runs, most, step), least), step.max(axis=1)), least
 
 
-def outermost(at: np.ndarray) -> np.ndarray:
-    """First and last point of every line of voxels along x; ``at`` comes line by line."""
-    new = np.flatnonzero((at[1:, 1] != at[:-1, 1]) | (at[1:, 0] != at[:-1, 0])) + 1
-    return at[np.union1d(np.r_[0, new], np.r_[new - 1, len(at) - 1])]
+def best(directions: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    """Of each object's ``directions`` (k, n, 3) that of the lowest ``cost`` (k, n), (k, 3)."""
+    return directions[np.arange(len(cost)), cost.argmin(axis=1)]
+
+
+def outermost(at: np.ndarray, runs: Runs) -> tuple[np.ndarray, Runs]:
+    """First and last point of every line of voxels along x; ``at`` (3, n) comes line by line."""
+    new = np.ones(at.shape[1] + 1, bool)
+    new[1:-1] = (at[1, 1:] != at[1, :-1]) | (at[0, 1:] != at[0, :-1])
+    new[runs.starts] = True
+    edge = np.flatnonzero(new[1:] | new[:-1])
+    return at.take(edge, axis=1), runs.chosen(edge)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    """Vectors (n, 3) of length 1."""
-    return vectors / np.sqrt((vectors**2).sum(axis=1, keepdims=True))
+    """Vectors (..., 3) of length 1."""
+    return vectors / np.sqrt((vectors**2).sum(axis=-1, keepdims=True))
 
 
 def around(direction: np.ndarray, cone: float) -> np.ndarray:
-    """Directions (n, 3) within ``cone`` radians of one."""
-    aside = np.cross(direction, np.eye(3)[np.argmin(np.abs(direction))])
-    aside /= np.sqrt(aside @ aside)
-    return unit(direction + cone * (CONE @ np.stack([aside, np.cross(direction, aside)])))
+    """Directions (k, n, 3) within ``cone`` radians of (k, 3)."""
+    aside = unit(cross(direction, np.eye(3)[np.abs(direction).argmin(axis=1)]))
+    both = np.stack([aside, cross(direction, aside)], 1)
+    return unit(direction[:, None] + cone * (CONE @ both))
 
 
-def widths(at: np.ndarray, directions: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """Extents (n,) of the points along ``directions``, and of a voxel there: what is safe."""
-    along = at @ directions.T
-    voxel = np.sqrt(((directions * step) ** 2).sum(axis=1))
-    return along.max(axis=0) - along.min(axis=0) + voxel
+def cross(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Cross products (k, 3)."""
+    (a, b, c), (d, e, f) = one.T, other.T
+    return np.stack([b * f - c * e, c * d - a * f, a * e - b * d], 1)
 
 
-def width(at: np.ndarray, direction: np.ndarray, step: np.ndarray) -> float:
-    """Distance of the two planes across ``direction`` that hold the object; at least a voxel."""
-    along = at @ direction
-    voxel = float(np.sqrt(((direction * step) ** 2).sum()))
-    return max(float(np.ptp(along)) + beyond(along, voxel) + beyond(-along, voxel), voxel)
+def widths(at: np.ndarray, runs: Runs, directions: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """Extents (k, n) of the points along ``directions`` (k, n, 3), and of a voxel: what is safe."""
+    found = np.empty(directions.shape[:2])
+    for out, rows, mine in zip(found, runs.slices, directions, strict=True):
+        along = mine @ at[:, rows]
+        np.subtract(along.max(axis=1), along.min(axis=1), out=out)
+    return found + np.sqrt(((directions * step[:, None]) ** 2).sum(axis=-1))
 
 
-def beyond(along: np.ndarray, voxel: float) -> float:
-    """Half the widest gap between the layers of points in the last ``voxel`` nm."""
-    last = np.sort(along[along > along.max() - 1.01 * voxel])
-    gap = float(np.diff(last).max()) if len(last) > 1 else 0.0
-    return (gap or voxel) / 2
+def width(at: np.ndarray, runs: Runs, direction: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """Distances (k,) of the two planes across ``direction`` (k, 3) that hold the objects.
+
+    At least a voxel.
+    """
+    along = (at * runs.spread(direction.T)).sum(axis=0)
+    voxel = np.sqrt(((direction * step) ** 2).sum(axis=1))
+    extent = runs.most(along) - runs.least(along)
+    return np.maximum(
+        extent + beyond(along, runs, voxel) + beyond(-along, runs, voxel), voxel
+    )
+
+
+def beyond(along: np.ndarray, runs: Runs, voxel: np.ndarray) -> np.ndarray:
+    """Half the widest gaps (k,) between the layers of points in the last ``voxel`` (k,) nm."""
+    last = np.flatnonzero(along > runs.spread(runs.most(along) - 1.01 * voxel))
+    along, owner = along[last], runs.owner[last]
+    order = np.lexsort((along, owner))
+    gap = np.diff(along[order], prepend=-np.inf)
+    top = runs.chosen(last)
+    gap[top.first] = 0
+    gap = top.most(gap)
+    return np.where(gap > 0, gap, voxel) / 2

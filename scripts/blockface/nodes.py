@@ -1,11 +1,13 @@
-"""The voxels of one object, or cells of voxels if they are many, as points and as a graph."""
+"""The voxels of objects, or cells of voxels where they are many, as points and as a graph."""
 
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from scipy.sparse import csr_array
 
-from blockface.crops import pieces
+from blockface.crops import Crops, pieces
+from blockface.runs import Runs
 
 MAX_NODES = 12_000
 FEW_NODES = 900
@@ -13,81 +15,146 @@ MAX_VOXELS = 3_000_000  # an object with more is measured from its cells alone
 
 
 @dataclass
-class Nodes:
-    """Cells of voxels of one object.
+class Points:
+    """Points of objects: ``at`` (3, n) in nm from the corner of the object's box, and whose.
 
-    ``at`` (n, 3) mean position in nm from the corner of the object's box, ``count`` (n,) voxels,
-    ``grid`` (n, 3) numbers of the cells, ``cell`` (3,) their size in nm, ``step`` (3,) a voxel's.
+    Each stands for a box of ``size`` (3, k) nm.
     """
 
     at: np.ndarray
-    count: np.ndarray
-    grid: np.ndarray
-    cell: np.ndarray
-    step: np.ndarray
+    runs: Runs
+    size: np.ndarray
 
 
 @dataclass
-class Edges:
-    """Nodes ``a`` and ``b`` (m,) that are 26-neighbours, and their distance ``length`` in nm."""
+class Nodes(Points):
+    """Cells of voxels, sorted by place: ``at`` is the mean position of the ``count`` (n,) voxels.
 
-    a: np.ndarray
-    b: np.ndarray
-    length: np.ndarray
+    ``key`` (n,) numbers the cells of each object's box, with a margin of one cell all round it,
+    from where the last box ended; ``base`` (k,) is the number of the first one and ``stride``
+    (3, k) how much one step adds. ``step`` (3,) is the size of a voxel in nm.
+    """
+
+    count: np.ndarray
+    key: np.ndarray
+    base: np.ndarray
+    stride: np.ndarray
+    step: np.ndarray
+
+    @cached_property
+    def voxels(self) -> np.ndarray:
+        """Voxels (k,) of each object."""
+        return self.runs.sums(self.count)
+
+    @cached_property
+    def volume(self) -> np.ndarray:
+        """Volume (k,) of each object in nm³."""
+        return self.voxels * self.step.prod()
+
+    @cached_property
+    def centre(self) -> np.ndarray:
+        """Centroid (3, k) of each object."""
+        return np.stack([self.runs.sums(a * self.count) for a in self.at]) / self.voxels
+
+    def rows(self, mask: np.ndarray) -> "Nodes":
+        """Those of the nodes that ``mask`` (n,) names."""
+        if mask.all():
+            return self
+        at, count, key = self.at[:, mask], self.count[mask], self.key[mask]
+        return replace(self, at=at, count=count, key=key, runs=self.runs.chosen(mask))
+
+    def objects(self, mask: np.ndarray) -> "Nodes":
+        """The nodes of the objects that ``mask`` (k,) names."""
+        if mask.all():
+            return self
+        kept = self.rows(np.repeat(mask, self.runs.counts))
+        size, base, stride = self.size[:, mask], self.base[mask], self.stride[:, mask]
+        runs = Runs(self.runs.counts[mask])
+        return replace(kept, runs=runs, size=size, base=base, stride=stride)
+
+    def grid(self, k: int) -> np.ndarray:
+        """Cells (3, n) of object ``k``, counted from the corner of its box."""
+        z, rest = np.divmod(self.key[self.runs.slices[k]] - self.base[k], self.stride[0, k])
+        return np.stack([z, *np.divmod(rest, self.stride[1, k])]) - 1
 
 
-def cell_size(voxels: int, spacing: np.ndarray) -> np.ndarray:
+def cell_size(voxels: int, spacing) -> list[int]:
     """Voxels (z, y, x) per cell so that an object has about a third as many cells, of limits."""
-    cell = np.ones(3, int)
-    most = np.clip(voxels / 3, FEW_NODES, MAX_NODES)
-    while voxels / cell.prod() > most:
-        cell[np.argmin(cell * spacing)] += 1
+    cell = [1, 1, 1]
+    most = min(max(voxels / 3, FEW_NODES), MAX_NODES)
+    while voxels / (cell[0] * cell[1] * cell[2]) > most:
+        size = [n * nm for n, nm in zip(cell, spacing, strict=True)]
+        cell[size.index(min(size))] += 1
     return cell
 
 
-def gather(crops, object_id: int, lo, hi, voxels: int, spacing) -> tuple[Nodes, np.ndarray | None]:
-    """Cells of an object read from ``crops``, and its voxels (n, 3) in nm unless too many."""
-    spacing, lo = np.asarray(spacing, float), np.asarray(lo)
-    cell = cell_size(voxels, spacing)
-    kept, grids, sums, counts = [], [], [], []
-    for a, b in pieces(lo, hi, crops.array.chunks):
-        found = crops.voxels(object_id, a, b) - lo
-        grid, inverse, count = group(found // cell)
-        sums.append(np.stack([np.bincount(inverse, found[:, i], len(grid)) for i in range(3)], 1))
-        grids.append(grid)
-        counts.append(count)
-        if voxels <= MAX_VOXELS:
-            kept.append(found.astype(np.int32))
-    grid, count, total = grids[0], counts[0], sums[0]
-    if len(grids) > 1:
-        grid, inverse, _ = group(np.concatenate(grids))
-        count = np.bincount(inverse, np.concatenate(counts), len(grid))
-        total = np.concatenate(sums)
-        total = np.stack([np.bincount(inverse, total[:, i], len(grid)) for i in range(3)], 1)
-    at = (total / count[:, None] + 0.5) * spacing
-    voxel = (np.concatenate(kept) + 0.5) * spacing if kept else None
-    return Nodes(at, count.astype(float), grid, cell * spacing, spacing), voxel
+def gather(crops: Crops, ids, lo, hi, voxels, spacing) -> tuple[Nodes, Points]:
+    """Cells of the objects ``ids`` (k,) read from ``crops``, and their voxels.
+
+    ``lo`` and ``hi`` (k, 3) are the objects' boxes, ``voxels`` (k,) how many they have. Only one
+    object alone is read in pieces; where it has too many voxels, its cells stand for them.
+    """
+    step = np.asarray(spacing, float)
+    cell = np.array([cell_size(n, spacing) for n in voxels]).T
+    stride, base = numbering((hi - lo - 1).T // cell + 3)
+    alone = len(ids) == 1
+    boxes = pieces(lo[0], hi[0], crops.array.chunks) if alone else [(lo, hi)]
+    keys, sums, counts, kept = [], [], [], []
+    for a, b in boxes:
+        found, count = crops.whole(ids, a.reshape(-1, 3), b.reshape(-1, 3))
+        runs = Runs(count)
+        found -= runs.spread(lo.T.astype(np.int32))
+        key = ((found // runs.spread(cell) + 1) * runs.spread(stride)).sum(axis=0)
+        key, inverse, n = np.unique(
+            key + runs.spread(base), return_inverse=True, return_counts=True
+        )
+        sums.append(np.stack([np.bincount(inverse, a, len(key)) for a in found]))
+        keys.append(key)
+        counts.append(n)
+        if not alone or voxels[0] <= MAX_VOXELS:
+            kept.append(found)
+    key, total, count = keys[0], sums[0], counts[0]
+    if len(keys) > 1:
+        key, inverse = np.unique(np.concatenate(keys), return_inverse=True)
+        count = np.bincount(inverse, np.concatenate(counts), len(key))
+        total = np.stack([np.bincount(inverse, a, len(key)) for a in np.concatenate(sums, axis=1)])
+    owned = Runs(np.diff(np.append(key.searchsorted(base), len(key))))
+    at = (total / count + 0.5) * step[:, None]
+    nodes = Nodes(at, owned, cell * step[:, None], count.astype(float), key, base, stride, step)
+    if not kept:
+        return nodes, nodes
+    found = np.concatenate(kept, axis=1)
+    runs = Runs([found.shape[1]]) if alone else runs
+    size = np.repeat(step[:, None], len(ids), axis=1)
+    return nodes, Points((found + 0.5) * step[:, None], runs, size)
 
 
-def group(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Distinct rows of ``cells`` (n, 3), which of them each row is, and how many there are."""
-    if not len(cells):
-        return cells, np.zeros(0, int), np.zeros(0, int)
-    shape = cells.max(axis=0) + 1
-    keys, inverse, count = np.unique(
-        np.ravel_multi_index(cells.T, shape), return_inverse=True, return_counts=True
-    )
-    return np.stack(np.unravel_index(keys, shape), 1), inverse, count
+def numbering(shape: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What one step adds to the number of a cell, (3, k), in boxes of ``shape`` (3, k) cells.
+
+    And the number (k,) of the first cell of each box, so that no number comes twice.
+    """
+    stride = np.stack([shape[1] * shape[2], shape[2], np.ones_like(shape[2])])
+    return stride, np.concatenate([[0], np.cumsum(shape[0] * stride[0])[:-1]])
 
 
-def neighbours(nodes: Nodes) -> Edges:
-    """Pairs of nodes whose cells share a face, edge or corner, each once."""
-    shape = nodes.grid.max(axis=0) + 3
-    keys = np.ravel_multi_index((nodes.grid + 1).T, shape)  # ascending, as ``group`` leaves them
-    strides = np.array([shape[1] * shape[2], shape[2], 1])
-    steps = np.array([s for s in product((-1, 0, 1), repeat=3) if s > (0, 0, 0)]) @ strides
-    wanted = keys + steps[:, None]
-    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    hit = keys[at] == wanted
-    a, b = np.nonzero(hit)[1], at[hit]
-    return Edges(a, b, np.sqrt(((nodes.at[a] - nodes.at[b]) ** 2).sum(axis=1)))
+def neighbours(nodes: Nodes) -> csr_array:
+    """Distances in nm of nodes whose cells share a face, edge or corner, (n, n), each pair once."""
+    n = len(nodes.key)
+    keys = np.append(nodes.key, np.iinfo(np.int64).max)
+    found = np.full((n, 13), -1, np.int32)
+    found[:-1, 0] = np.where(keys[1:-1] == keys[:-2] + 1, np.arange(1, n), -1)
+    for row, (z, y) in enumerate([(0, 1), (1, -1), (1, 0), (1, 1)]):
+        wanted = nodes.key + nodes.runs.spread(z * nodes.stride[0] + y * nodes.stride[1] - 1)
+        at = keys.searchsorted(wanted)
+        for x in range(3):
+            hit = keys.take(at) == wanted
+            found[:, 1 + 3 * row + x] = np.where(hit, at, -1)
+            wanted += 1
+            at += hit
+    used = found >= 0
+    count = np.count_nonzero(used, axis=1)
+    other = found[used]
+    apart = np.repeat(nodes.at, count, axis=1) - nodes.at.take(other, axis=1)
+    starts = np.concatenate([[0], np.cumsum(count)]).astype(np.int32)
+    return csr_array((np.sqrt((apart**2).sum(axis=0)), other, starts), shape=(n, n))

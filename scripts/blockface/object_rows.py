@@ -2,18 +2,21 @@
 
 import logging
 import time
+from collections.abc import Iterator
+from dataclasses import astuple
 
 import numpy as np
 import pandas as pd
 
-from blockface.centreline import Centreline, centreline
+from blockface.centreline import Centrelines, centrelines
 from blockface.crops import Crops, reading_order
 from blockface.cross_sections import POINTS, TANGENTS
 from blockface.feret import feret
 from blockface.heap import give_back
 from blockface.measure import upward
-from blockface.nodes import Nodes, gather
+from blockface.nodes import Nodes, Points, gather
 from blockface.profile import slice_tangents
+from blockface.runs import Runs
 from blockface.volume import voxel_size
 from blockface.waves import Wave, curvature, wave
 
@@ -31,6 +34,8 @@ LINES = (
 WHOLE = {
     "object_id", "point", "slice", "handedness", "branch_points", "loops", "ends_inside",
 }  # fmt: skip
+BATCH = 30_000  # voxels of objects that are measured together
+ROWS = 100_000  # of points and slices that are kept before they are handed on
 
 
 def starting_in(index: pd.DataFrame, rows: list[slice], chunks) -> np.ndarray:
@@ -51,117 +56,138 @@ def measure_each(array, index: pd.DataFrame, rows: list[slice], points, tangents
     """
     give_back()
     spacing, crops = voxel_size(array), Crops(array)
-    step = np.asarray(spacing, float)
     own = starting_in(index, rows, array.chunks)
-    first, last = (index[[f"{a}{e}" for a in "zyx"]].to_numpy() for e in "01")
-    ids, voxels = index.object_id.to_numpy(), index.voxels.to_numpy()
-    lines, along, tilts = [], [], []
-    told = time.monotonic()
-    for n, row in enumerate(own.tolist()):
-        lo, hi = first[row], last[row]
-        nodes, at = gather(crops, ids[row], lo, hi, voxels[row], spacing)
-        line = centreline(nodes, at)
-        lines.append(line_row(ids[row], line, nodes, at, lo, hi, array.shape))
-        along.append(point_rows(ids[row], line, lo * step))
-        tilts.append(tangent_rows(ids[row], line, lo[0], hi[0], step[0]))
-        if n % 1000 == 999:
+    lo, hi = (index[[f"{a}{e}" for a in "zyx"]].to_numpy()[own] for e in "01")
+    ids, voxels = index.object_id.to_numpy()[own], index.voxels.to_numpy()[own]
+    lines, along, tilts, told = [], [], [], time.monotonic()
+    for some in batches(voxels):
+        box = lo[some], hi[some]
+        nodes, exact = gather(crops, ids[some], *box, voxels[some], spacing)
+        found = centrelines(nodes, exact)
+        lines.append(line_rows(ids[some], found, nodes, exact, *box, array.shape))
+        along.append(point_rows(ids[some], found, lo[some].T * nodes.step[:, None]))
+        tilts.append(tangent_rows(ids[some], found, *box, nodes.step[0]))
+        if sum(map(len, along)) + sum(map(len, tilts)) > ROWS:
             along, tilts = flushed(along, points, POINTS), flushed(tilts, tangents, TANGENTS)
         if time.monotonic() - told > 10:
             told = time.monotonic()
-            log.info("centrelines: object %d of %d", n + 1, len(own))
+            log.info("centrelines: object %d of %d", some.stop, len(own))
     flushed(along, points, POINTS)
     flushed(tilts, tangents, TANGENTS)
     return typed(lines, LINES)
 
 
+def batches(voxels: np.ndarray) -> Iterator[slice]:
+    """Runs of objects that are measured together: of BATCH voxels at most, or one alone."""
+    first, held = 0, 0
+    for k, n in enumerate(voxels.tolist()):
+        if held and held + n > BATCH:
+            yield slice(first, k)
+            first, held = k, 0
+        held += n
+    if held:
+        yield slice(first, len(voxels))
+
+
 def flushed(parts: list[np.ndarray], take, columns: tuple[str, ...]) -> list:
     """Hand ``parts`` on as one table; an empty list to go on with."""
-    take(typed(np.concatenate([np.zeros((0, len(columns))), *parts]), columns))
+    take(typed(parts, columns))
     return []
 
 
-def line_row(object_id, line: Centreline, nodes: Nodes, at, lo, hi, shape) -> np.ndarray:
-    """Values of LINES of one object; the end-to-end vector points up as a direction does."""
-    vector = tidy(upward(line.displacement[None])[0], line.length)
-    across = float(np.linalg.norm(vector))
-    profile, length = line.profile, line.length
-    wide, minor = profile.diameter[profile.free], profile.minor[profile.free]
-    exact, step = (nodes.at, nodes.cell) if at is None else (at, nodes.step)
-    bends, swing = np.zeros(1), Wave()
-    if line.walked is not None:
-        inner = line.curve.point(profile.middle)
-        bends = curvature(inner, length / len(inner), line.closed)
-        swing = Wave() if line.closed else wave(inner, nodes.step / 2)
-    ahead = line.curve.direction(profile.middle)
-    along2 = ((ahead * nodes.step) ** 2).sum(axis=1).mean()
+def line_rows(ids, lines: Centrelines, nodes: Nodes, exact: Points, lo, hi, shape) -> np.ndarray:
+    """Values (k, n) of LINES of objects; the end-to-end vector points up as a direction does."""
+    length, profiles, walks = lines.length, lines.profiles, lines.walks
+    vector = tidy(upward(lines.displacement.T).T, length)
+    across = np.sqrt((vector**2).sum(axis=0))
+    tortuosity = np.where(across > 0, length / np.where(across > 0, across, 1), np.nan)
+    free = profiles.runs.chosen(profiles.free)
+    wide, minor = profiles.diameter[profiles.free], profiles.minor[profiles.free]
+    mean, ahead = free.means(wide), lines.curves.direction(profiles.middle, profiles.runs)
+    along2 = profiles.runs.means(((ahead * nodes.step[:, None]) ** 2).sum(axis=0))
     aside = np.sqrt(((nodes.step**2).sum() - along2) / 2)
-    return np.array([
-        object_id, length, across, *vector, length / across if across else np.nan,
-        wide.mean(), wide.std(), wide.min(), wide.max(), minor.mean(), minor.min(), minor.max(),
-        np.pi / 4 * (wide**2).mean() / 1e6, *feret(exact, step),
-        1e3 * bends.mean(), 1e3 * bends.max(), swing.crimp_period, swing.crimp_amplitude,
-        swing.helix_pitch, swing.helix_radius, swing.hand,
-        line.walked.branch_points if line.walked else 0, line.walked.loops if line.walked else 0,
-        ends_inside(line, nodes, lo, hi, shape),
-        0 if line.closed else 100 * np.sqrt(along2) / length, 100 * aside / wide.mean(),
-    ])  # fmt: skip
+    inner = lines.curves.point(profiles.middle, profiles.runs)
+    bends = curvature(inner, profiles.runs, length / profiles.runs.counts, lines.closed)
+    swings = [
+        astuple(wave(inner[:, rows].T, nodes.step / 2) if open_ else Wave())
+        for rows, open_ in zip(profiles.runs.slices, walks.walked & ~lines.closed, strict=True)
+    ]
+    found = np.zeros((2, len(ids)))
+    for k, way in walks.ways.items():
+        found[:, k] = way.branch_points, way.loops
+    return np.stack([
+        ids, length, across, *vector, tortuosity, mean, free.sds(wide), free.least(wide),
+        free.most(wide), free.means(minor), free.least(minor), free.most(minor),
+        np.pi / 4 * free.means(wide**2) / 1e6, *feret(exact),
+        *np.where(walks.walked, 1e3 * bends, 0), *np.transpose(swings), *found,
+        ends_inside(lines, nodes, lo, hi, shape),
+        np.where(lines.closed, 0, 100 * np.sqrt(along2) / length), 100 * aside / mean,
+    ], 1)  # fmt: skip
 
 
-def tidy(values: np.ndarray, scale: float) -> np.ndarray:
+def tidy(values: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Values without what is only rounding beside ``scale``, and without -0."""
     return np.where(np.abs(values) > 1e-9 * scale, values, 0.0)
 
 
-def ends_inside(line: Centreline, nodes: Nodes, lo, hi, shape) -> int:
-    """Ends that lie inside the volume: those of the line and of its branches.
+def ends_inside(lines: Centrelines, nodes: Nodes, lo, hi, shape) -> np.ndarray:
+    """Ends (k,) that lie inside the volume: those of the lines and of their branches.
 
     An end of the line is cut where the object touches the border there and would go on beyond it by
     half a diameter; that of a branch where its last piece touches the border.
     """
-    further = line.walked.tips if line.walked else ()
-    ends = 0 if line.closed else 2
-    room = np.asarray(shape) * nodes.step - lo * nodes.step
-    first, last = lo == 0, hi == np.asarray(shape)
-    if not (first.any() or last.any()):
-        return ends + len(further)
-    size = np.rint(nodes.cell / nodes.step)
-    final = (np.asarray(hi) - lo - 1) // size
-    border = ((nodes.grid == 0) & first | (nodes.grid == final) & last).any(axis=1)
-    count = sum(not border[tip].any() for tip in further)
-    if line.closed:
-        return count
-    reach = line.profile.diameter[line.profile.free].mean()
-    for arc, sign in zip(line.ends, (-1, 1), strict=True):
-        point = line.curve.point(np.array([arc]))
-        beyond = point + sign * line.curve.direction(np.array([arc])) * reach / 2
-        out = ((beyond < -lo * nodes.step) | (beyond > room)).any()
-        near = ((nodes.at - point) ** 2).sum(axis=1) < (reach + nodes.cell.max()) ** 2
-        count += not (out and border[near].any())
-    return count
+    ends, step = np.where(lines.closed, 0, 2), nodes.step
+    for k, way in lines.walks.ways.items():
+        ends[k] += len(way.tips)
+    touching = np.flatnonzero((lo == 0).any(axis=1) | (hi == shape).any(axis=1))
+    if not len(touching):
+        return ends
+    profiles, one = lines.profiles, Runs(np.ones(len(ends), int))
+    free = profiles.runs.chosen(profiles.free)
+    reach = free.means(profiles.diameter[profiles.free])
+    last = [lines.curves.point(arc, one) for arc in lines.ends]
+    beyond = [p + lines.curves.direction(a, one) * s * reach / 2
+              for p, a, s in zip(last, lines.ends, (-1, 1), strict=True)]  # fmt: skip
+    for k in touching:
+        at, cells = nodes.at[:, nodes.runs.slices[k]], nodes.grid(k)
+        final = (hi[k] - lo[k] - 1) // np.rint(nodes.size[:, k] / step).astype(int)
+        first = np.where(lo[k] == 0, 0, -1)
+        border = ((cells.T == first) | (cells.T == np.where(hi[k] == shape, final, -1))).any(axis=1)
+        if k in lines.walks.ways:
+            ends[k] -= sum(border[tip].any() for tip in lines.walks.ways[k].tips)
+        for end in () if lines.closed[k] else (0, 1):
+            point, out = last[end][:, k], beyond[end][:, k] + lo[k] * step
+            near = ((at.T - point) ** 2).sum(axis=1) < (reach[k] + nodes.size[:, k].max()) ** 2
+            cut = ((out < 0) | (out > np.asarray(shape) * step)).any()
+            ends[k] -= cut and border[near].any()
+    return ends
 
 
-def point_rows(object_id, line: Centreline, corner) -> np.ndarray:
-    """Values of POINTS of one object, (n, 8)."""
-    arcs, at = line.arcs, line.points + corner
-    from_start = np.linspace(0, line.length, len(arcs)) if line.closed else arcs - line.ends[0]
-    number = np.arange(len(arcs))
-    return np.column_stack(
-        [np.full(len(arcs), object_id), number, from_start, at, *line.profile.at(arcs)]
-    )
+def point_rows(ids, lines: Centrelines, corner: np.ndarray) -> np.ndarray:
+    """Values (n, 8) of POINTS of objects whose boxes begin at ``corner`` (3, k) nm."""
+    (arcs, runs), profiles = lines.arcs(), lines.profiles
+    closed, n = (np.repeat(v, runs.counts) for v in (lines.closed, profiles.runs.counts))
+    evenly = runs.within * runs.spread(lines.length / (runs.counts - 1))
+    from_start = np.where(closed, evenly, arcs - runs.spread(lines.ends[0]))
+    at = lines.curves.point(arcs, runs) + runs.spread(corner)
+    row = np.where(closed, runs.within % n, np.clip(runs.within - 1, 0, n - 1))
+    row += np.repeat(profiles.runs.first, runs.counts)
+    found = profiles.diameter[row], profiles.minor[row]
+    return np.stack([np.repeat(ids, runs.counts), runs.within, from_start, *at, *found], 1)
 
 
-def tangent_rows(object_id, line: Centreline, first: int, last: int, thick: float) -> np.ndarray:
-    """Values of TANGENTS of one object in slices ``first`` up to ``last``, (n, 5)."""
-    n = last - first
-    reach = 1.5 * line.length / len(line.profile.middle)
-    z = (np.arange(n) + 0.5) * thick
-    found = slice_tangents(line.curve, line.ends, reach, z, thick)
-    return np.column_stack([np.full(n, object_id), np.arange(first, last), found])
+def tangent_rows(ids, lines: Centrelines, lo, hi, thick: float) -> np.ndarray:
+    """Values (n, 5) of TANGENTS of objects, in the slices of their boxes ``lo`` to ``hi`` (k, 3)."""
+    slices = Runs(hi[:, 0] - lo[:, 0])
+    reach = 1.5 * lines.length / lines.profiles.runs.counts
+    found = slice_tangents(lines.curves, lines.ends, reach, slices, thick)
+    number = slices.within + np.repeat(lo[:, 0], slices.counts)
+    return np.stack([np.repeat(ids, slices.counts), number, *found], 1)
 
 
-def typed(rows, columns: tuple[str, ...]) -> pd.DataFrame:
-    """Table of ``rows`` whose ids, ranks and numbers are integers, also when it is empty."""
-    values = np.asarray(rows, float).reshape(-1, len(columns))
+def typed(parts: list[np.ndarray], columns: tuple[str, ...]) -> pd.DataFrame:
+    """Table of the rows in ``parts`` whose ids, ranks and numbers are integers, also if empty."""
+    values = np.concatenate([np.zeros((0, len(columns))), *parts])
     return pd.DataFrame(
         {c: values[:, i].astype(np.int64 if c in WHOLE else float) for i, c in enumerate(columns)}
     )

@@ -1,140 +1,158 @@
-"""Diameters along the centreline of one object, across it, and how the line tilts in each slice."""
+"""Diameters along the centrelines of objects, across them, and how the lines tilt in each slice."""
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csc_array
 
-from blockface.curve import Curve
+from blockface.curve import Curves
 from blockface.nodes import Nodes
+from blockface.runs import Runs
 
 
 @dataclass
-class Profile:
-    """Slices across the line: arc lengths ``middle`` (n,), nm, and the diameters there (n,), nm.
+class Profiles:
+    """Slices across lines: arc lengths ``middle`` (n,), nm, and the diameters there (n,), nm.
 
-    ``diameter`` is that of a disc of equal area, ``minor`` the small axis of the ellipse of equal
-    second moments. ``free`` (n,) are the slices that neither end blunts.
+    ``runs`` says whose they are. ``diameter`` is that of a disc of equal area, ``minor`` the small
+    axis of the ellipse of equal second moments. ``free`` (n,) are the slices that no end blunts.
     """
 
+    runs: Runs
     middle: np.ndarray
     diameter: np.ndarray
     minor: np.ndarray
     free: np.ndarray
 
-    def at(self, arcs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """``diameter`` and ``minor`` at arc lengths ``arcs``."""
-        return np.interp(arcs, self.middle, self.diameter), np.interp(arcs, self.middle, self.minor)
 
-
-def measured(curve: Curve, ends: tuple[float, float], nodes: Nodes, main: np.ndarray) -> Profile:
-    """Profile of the nodes ``main`` in slices of about 0.75 diameters between ``ends``.
+def measured(curves: Curves, ends: np.ndarray, nodes: Nodes, volume: np.ndarray) -> Profiles:
+    """Profiles of ``nodes`` in slices of about 0.75 diameters between ``ends`` (2, k).
 
     The area of a slice is its volume over its advance along the line (Cavalieri), freed of the
-    stretch by curvature.
+    stretch by curvature. ``volume`` (k,) is that of the objects in nm³.
     """
-    at, count = nodes.at[main], nodes.count[main]
-    s, nearest, stretch = curve.project(at)
-    tangent = curve.tangent[nearest]
-    length, unit = ends[1] - ends[0], nodes.step.prod()
-    wide = np.sqrt(4 / np.pi * nodes.count.sum() * unit / length)
-    spread = np.sqrt(((tangent * nodes.cell) ** 2).sum(axis=1))
-    grain = spread.mean()
-    n = max(round(length / max(0.75 * wide, grain)), min(9, int(length / grain + 0.01)), 1)
-    n += 1 - n % 2
-    number, share = shared(s - ends[0], spread, length / n, n, curve.closed)
-    weight = share * (count / stretch)
-    diameter = 2 * np.sqrt(
-        np.bincount(number.ravel(), weight.ravel(), n) * unit * n / length / np.pi
-    )
-    middle = ends[0] + (np.arange(n) + 0.5) * (length / n)
-    offset = at - curve.at[nearest]
-    offset -= np.einsum("ij,ij->i", offset, tangent)[:, None] * tangent
-    minor = minor_axes(number, weight, offset, curve.direction(middle), nodes)
+    own, length = nodes.runs, ends[1] - ends[0]
+    found = curves.project(nodes.at, own)
+    wide = np.sqrt(4 / np.pi * volume / length)
+    spread = np.sqrt(((found.tangent * own.spread(nodes.size)) ** 2).sum(axis=0))
+    grain = own.means(spread)
+    n = np.rint(length / np.maximum(0.75 * wide, grain))
+    n = np.maximum(np.maximum(n, np.minimum(9, np.floor(length / grain + 0.01))), 1).astype(int)
+    runs = Runs(n + 1 - n % 2)
+    step = length / runs.counts
+    number, share = shared(found.s - own.spread(ends[0]), spread, step, runs, own, curves.closed)
+    moments = summed(number, share * (nodes.count / found.stretch), found, runs)
+    diameter = 2 * np.sqrt(moments[0] * nodes.step.prod() / runs.spread(step) / np.pi)
+    middle = runs.spread(ends[0]) + (runs.within + 0.5) * runs.spread(step)
+    minor = minor_axes(moments, curves.direction(middle, runs), nodes, runs)
     minor = np.where(np.isfinite(minor), minor, diameter)
-    blunt = diameter.max() / 2
-    free = (np.minimum(middle - ends[0], ends[1] - middle) > blunt) | curve.closed
-    free[n // 2] |= not free.any()
+    blunt = runs.spread(runs.most(diameter) / 2)
+    inner = np.minimum(middle - runs.spread(ends[0]), runs.spread(ends[1]) - middle)
+    free = (inner > blunt) | runs.spread(curves.closed)
+    free[(runs.first + runs.counts // 2)[runs.sums(free) == 0]] = True
     free &= diameter > 0
-    if not free.any():
-        free[np.argmax(diameter)] = True
-    return Profile(middle, diameter, minor, free)
+    free[runs.peaks(diameter)[runs.sums(free) == 0]] = True
+    return Profiles(runs, middle, diameter, minor, free)
 
 
-def shared(s, spread, step: float, n: int, closed: bool) -> tuple[np.ndarray, np.ndarray]:
+def shared(s, spread, step, runs: Runs, own: Runs, closed) -> tuple[np.ndarray, np.ndarray]:
     """Slices (3, m), each ``step`` long, over which nodes at ``s`` spread, and their shares there.
 
     What lies beyond the first or the last slice counts to these, of a ring to the next.
     """
-    first = np.floor((s - spread / 2) / step)
-    number = first + np.arange(3)[:, None]
-    begin = np.maximum(number * step, s - spread / 2)
-    end = np.minimum((number + 1) * step, s + spread / 2)
-    share = np.maximum(end - begin, 0)
-    number = number % n if closed else np.clip(number, 0, n - 1)
-    return number.astype(int), share / share.sum(axis=0)
+    step, n = own.spread(step), own.spread(runs.counts)
+    begin, end = s - spread / 2, s + spread / 2
+    number = np.floor(begin / step) + np.arange(3)[:, None]
+    share = np.maximum(
+        np.minimum((number + 1) * step, end) - np.maximum(number * step, begin), 0
+    )
+    held = np.clip(number, 0, n - 1)
+    if closed.any():
+        held = np.where(own.spread(closed), number % n, held)
+    return held.astype(np.int32) + own.spread(runs.first), share / share.sum(axis=0)
 
 
-def minor_axes(number, weight, offset, tangent, nodes: Nodes) -> np.ndarray:
-    """Small axes (n,), nm, of the ellipses of equal moments of slices across ``tangent`` (n, 3).
+def summed(number, weight, found, runs: Runs) -> np.ndarray:
+    """Sums (10, n) over slices of the ``weight`` (3, m) of nodes in the slices ``number`` (3, m).
 
-    ``offset`` (m, 3) from the line, across it, of the nodes with ``weight`` (3, m) in the slices
-    ``number`` (3, m). No less than that of a single voxel; NaN of a slice without nodes.
+    Of 1, z, y, x, zz, yy, xx, zy, zx, yx of their offsets across the line.
     """
-    n, number = len(tangent), number.ravel()
-    total = np.bincount(number, weight.ravel(), n)
+    m = number.shape[1]
+    z, y, x = found.offset - (found.offset * found.tangent).sum(axis=0) * found.tangent
+    values = np.empty((m, 10))
+    for i, value in enumerate((1, z, y, x, z * z, y * y, x * x, z * y, z * x, y * x)):
+        values[:, i] = value
+    at = np.arange(0, 3 * m + 1, 3)
+    return np.asarray(
+        csc_array((weight.T.ravel(), number.T.ravel(), at), shape=(runs.starts[-1], m)) @ values
+    ).T
+
+
+def minor_axes(moments, tangent: np.ndarray, nodes: Nodes, runs: Runs) -> np.ndarray:
+    """Small axes (n,), nm, of the ellipses of equal ``moments`` of slices across ``tangent`` (3, n).
+
+    No less than that of a single voxel; NaN of a slice without nodes.
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = [np.bincount(number, (weight * offset[:, i]).ravel(), n) / total for i in range(3)]
-        second = np.empty((n, 3, 3))
-        for i in range(3):
-            for j in range(i + 1):
-                product = (weight * (offset[:, i] * offset[:, j])).ravel()
-                product = np.bincount(number, product, n) / total
-                second[:, i, j] = second[:, j, i] = product - mean[i] * mean[j]
-    across = np.eye(3) - tangent[:, :, None] * tangent[:, None, :]
+        mean = moments[1:] / moments[0]
+    second = mean[[3, 4, 5, 6, 7, 8]] - mean[[0, 1, 2, 0, 0, 1]] * mean[[0, 1, 2, 1, 2, 2]]
     # the voxels' centres within a full cell, and a voxel's own extent
-    second += across @ (np.diag(nodes.cell**2 - nodes.step**2) / 12) @ across
-    least = across @ (np.diag(nodes.step**2) / 12) @ across
-    found = np.full(n, np.nan)
-    full = total > 0
-    small = np.linalg.eigvalsh(second[full])[:, 1]
-    found[full] = 4 * np.sqrt(np.maximum(small, np.linalg.eigvalsh(least[full])[:, 1]))
-    return found
+    second += across(runs.spread((nodes.size**2 - nodes.step[:, None] ** 2) / 12), tangent)
+    small = np.full(len(tangent[0]), np.nan)
+    full = moments[0] > 0
+    small[full] = middle_eigenvalues(second[:, full])
+    thin = small < (nodes.step**2).max() / 12
+    least = middle_eigenvalues(across(nodes.step[:, None] ** 2 / 12, tangent[:, thin]))
+    small[thin] = np.maximum(small[thin], least)
+    return 4 * np.sqrt(small)
 
 
-def slice_tangents(curve: Curve, ends, reach: float, z: np.ndarray, thick: float) -> np.ndarray:
-    """Directions (n, 3), z upward, of the line in slices with middles ``z`` and ``thick`` nm.
+def across(variance: np.ndarray, tangent: np.ndarray) -> np.ndarray:
+    """Second moments (6, n), zz, yy, xx, zy, zx, yx, across ``tangent`` of ``variance`` (3, n)."""
+    one, other = tangent[[0, 1, 2, 0, 0, 1]], tangent[[0, 1, 2, 1, 2, 2]]
+    along = (variance * tangent**2).sum(axis=0)
+    both = variance[[0, 1, 2, 0, 0, 1]] + variance[[0, 1, 2, 1, 2, 2]]
+    out = one * other * (along - both)
+    out[:3] += variance
+    return out
 
-    Each is that of the chord from ``reach`` nm before to as far behind, less towards the ends.
+
+def middle_eigenvalues(second: np.ndarray) -> np.ndarray:
+    """Second of the three eigenvalues (n,) of symmetric matrices zz, yy, xx, zy, zx, yx, (6, n)."""
+    return np.linalg.eigvalsh(second[[0, 3, 4, 3, 1, 5, 4, 5, 2]].T.reshape(-1, 3, 3))[:, 1]
+
+
+def slice_tangents(curves: Curves, ends, reach, slices: Runs, thick: float) -> np.ndarray:
+    """Directions (3, n), z upward, of lines in the objects' ``slices``, each ``thick`` nm, from 0.
+
+    Each is that of the chord from ``reach`` (k,) nm before to as far behind, less towards the ends.
     Where the line passes a slice more than once, their mean; where it does not, that of the nearest
     slice that it passes.
     """
-    inside = (curve.s >= ends[0]) & (curve.s <= ends[1])
-    at, s = curve.at[inside], curve.s[inside]
-    if curve.closed:
-        tangent = curve.point((s + reach) % curve.length) - curve.point((s - reach) % curve.length)
-    else:
-        near = np.minimum(np.minimum(s - ends[0], ends[1] - s), reach)
-        near = np.maximum(near, reach / 10)
-        tangent = curve.point(s + near) - curve.point(s - near)
-    tangent /= np.sqrt((tangent**2).sum(axis=1, keepdims=True))
-    number = np.floor((at[:, 0] - z[0]) / thick + 0.5).astype(int)
-    held = (number >= 0) & (number < len(z))
-    if not held.any():
-        at, tangent, number, held = curve.at[:1], curve.tangent[:1], np.zeros(1, int), [True]
-    number, tangent = number[held], tangent[held]
-    tangent = tangent * np.where(tangent[:, :1] < 0, -1, 1)
-    count = np.bincount(number, minlength=len(z))
-    filled = np.flatnonzero(count)
-    mean = np.stack(
-        [
-            np.interp(
-                np.arange(len(z)),
-                filled,
-                np.bincount(number, tangent[:, i], len(z))[filled] / count[filled],
-            )
-            for i in range(3)
-        ],
-        1,
-    )
-    size = np.sqrt((mean**2).sum(axis=1, keepdims=True))
-    return np.where(size > 1e-9, mean / np.where(size > 1e-9, size, 1), [0.0, 1.0, 0.0])
+    own, closed = curves.runs, np.repeat(curves.closed, curves.runs.counts)
+    begin, end, reach = own.spread(ends[0]), own.spread(ends[1]), own.spread(reach)
+    s = curves.s
+    near = np.maximum(np.minimum(np.minimum(s - begin, end - s), reach), reach / 10)
+    near = np.where(closed, reach, near)
+    number = np.floor((curves.at[0] - thick / 2) / thick + 0.5).astype(int)
+    held = (s >= begin) & (s <= end) & (number >= 0) & (number < own.spread(slices.counts))
+    lost = own.first[own.sums(held) == 0]  # of a line that passes none of its slices
+    held[lost], number[lost] = True, 0
+    s, near, closed, runs = s[held], near[held], closed[held], own.chosen(held)
+    before, behind = s - near, s + near
+    if closed.any():
+        long = runs.spread(curves.length)
+        before, behind = (np.where(closed, v % long, v) for v in (before, behind))
+    tangent = curves.point(behind, runs) - curves.point(before, runs)
+    at = np.isin(np.flatnonzero(held), lost)
+    tangent[:, at] = curves.tangent[:, lost]
+    tangent /= np.sqrt((tangent**2).sum(axis=0))
+    tangent *= np.where(tangent[0] < 0, -1, 1)
+    number = number[held] + runs.spread(slices.first)
+    total = slices.starts[-1]
+    count = np.bincount(number, minlength=total)
+    passed = np.flatnonzero(count)
+    mean = np.stack([np.bincount(number, t, total)[passed] for t in tangent]) / count[passed]
+    mean = slices.chosen(passed).between(passed, mean, slices, np.arange(total))
+    size = np.sqrt((mean**2).sum(axis=0))
+    return np.where(size > 1e-9, mean / np.maximum(size, 1e-9), [[0.0], [1.0], [0.0]])

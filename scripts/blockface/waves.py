@@ -4,9 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from blockface.runs import Runs
+
 PERIODS = 1.5  # that a crimp must show; a helix one turn
 EXPLAINED = 0.7  # share of the line's deviation from straight that the wave must explain
 FEWEST = 10  # points of a line in which a wave is sought
+THREE = np.array([-1, 0, 1]) / 2, np.array([1, -2, 1])  # slope and bend of a parabola
+FIVE = np.array([-2, -1, 0, 1, 2]) / 10, np.array([2, -1, -2, -1, 2]) / 7
 ROUND = 0.5  # circularity from which a wave is a helix: 1 helix, 0 planar
 
 
@@ -21,25 +25,30 @@ class Wave:
     hand: int = 0
 
 
-def curvature(points: np.ndarray, step: float, closed: bool) -> np.ndarray:
-    """Curvature, 1/nm, at ``points`` (n, 3) that lie ``step`` nm of arc apart.
+def curvature(points: np.ndarray, runs: Runs, step: np.ndarray, closed: np.ndarray) -> np.ndarray:
+    """Mean and largest curvatures (2, k), 1/nm, of lines with ``points`` (3, n) every ``step`` nm.
 
     From the parabola through five points each (Savitzky & Golay 1964), of the inner n - 4, or of
-    all of a closed line; from three points where there are fewer than seven.
+    all of a ``closed`` (k,) line; from three points where there are fewer than seven; 0 of fewer
+    than three. ``step`` is (k,), of arc.
     """
-    if closed:
-        points = np.concatenate([points[-2:], points, points[:2]])
-    if len(points) < 3:
-        return np.zeros(1)
-    first, second = np.array([-1, 0, 1]) / 2, np.array([1, -2, 1])
-    if len(points) >= 7:
-        first, second = np.array([-2, -1, 0, 1, 2]) / 10, np.array([2, -1, -2, -1, 2]) / 7
-    run, turn = (
-        np.stack([np.correlate(points[:, i], kernel, "valid") for i in range(3)], 1) / scale
-        for kernel, scale in ((first, step), (second, step**2))
-    )
-    speed = np.sqrt((run**2).sum(axis=1))
-    return np.sqrt((np.cross(run, turn) ** 2).sum(axis=1)) / speed
+    n, closed = np.repeat(runs.counts, runs.counts), np.repeat(closed, runs.counts)
+    at, step, first = runs.within, np.repeat(step, runs.counts), np.arange(len(n)) - runs.within
+    found, held = np.zeros(len(n)), np.zeros(len(n), bool)
+    fewest = 0
+    for most, reach, (slope, bend) in ((7, 1, THREE), (np.inf, 2, FIVE)):
+        inner = closed | (at >= reach) & (at < n - reach)
+        rows = np.flatnonzero(inner & (n + 4 * closed >= fewest) & (n + 4 * closed < most))
+        near = [points.take((first + (at + d) % n)[rows], axis=1) for d in range(-reach, reach + 1)]
+        run = sum(w * p for w, p in zip(slope, near, strict=True)) / step[rows]
+        turn = sum(w * p for w, p in zip(bend, near, strict=True)) / step[rows] ** 2
+        aside = turn - run * ((run * turn).sum(axis=0) / (run**2).sum(axis=0))
+        found[rows] = np.sqrt((aside**2).sum(axis=0))
+        held[rows] = True
+        fewest = most
+    runs = runs.chosen(held)
+    mean = runs.sums(found[held]) / np.maximum(runs.counts, 1)
+    return np.stack([mean, runs.most(found[held], none=0.0)])
 
 
 def wave(points: np.ndarray, smallest: np.ndarray) -> Wave:

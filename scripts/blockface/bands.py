@@ -47,8 +47,8 @@ def walk(nodes: Nodes) -> Walks:
     reached = np.isfinite(away)
     used = reached & np.repeat(walked, runs.counts)
     scale = runs.spread(bands.counts / np.where(walked, length, 1))
-    band = np.full(len(away), -1)
-    band[used] = np.minimum(np.where(reached, away, 0) * scale, runs.spread(bands.counts - 1))[used]
+    band = np.minimum(np.where(used, away, -1) * scale, runs.spread(bands.counts - 1))
+    band = np.where(used, band, -1).astype(int)
     piece = pieces(links, band)
     begin = piece[runs.first]
     centre, whole = centres(nodes, band, bands)
@@ -83,19 +83,19 @@ def farthest(distance: np.ndarray, runs: Runs) -> np.ndarray:
 def pieces(links: csr_array, band: np.ndarray) -> np.ndarray:
     """Numbers (n,) of the connected pieces of the bands, ascending from object to object."""
     n = len(band)
-    same = np.repeat(band, np.diff(links.indptr)) == band.take(links.indices)
-    starts = np.concatenate([[0], np.cumsum(same)])[links.indptr].astype(np.int32)
-    inside = csr_array((links.data[same], links.indices[same], starts), shape=(n, n))
+    same = np.flatnonzero(np.repeat(band, np.diff(links.indptr)) == band.take(links.indices))
+    starts = same.searchsorted(links.indptr).astype(np.int32)
+    inside = csr_array((links.data.take(same), links.indices.take(same), starts), shape=(n, n))
     return connected_components(inside, directed=False)[1]
 
 
 def centres(nodes: Nodes, band: np.ndarray, bands: Runs) -> tuple[np.ndarray, np.ndarray]:
     """Centroids (3, m) of the nodes of each band, and of which objects (k,) no band is empty."""
-    used = band >= 0
-    label = (band + np.repeat(bands.first, nodes.runs.counts))[used]
-    weight = nodes.count[used]
+    used = np.flatnonzero(band >= 0)
+    label = (band + nodes.runs.spread(bands.first)).take(used)
+    weight = nodes.count.take(used)
     total = np.bincount(label, weight, bands.starts[-1])
-    sums = [np.bincount(label, weight * a, len(total)) for a in nodes.at[:, used]]
+    sums = [np.bincount(label, weight * a.take(used), len(total)) for a in nodes.at]
     return np.stack(sums) / np.maximum(total, 1), bands.sums(total == 0) == 0
 
 

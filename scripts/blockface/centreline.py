@@ -134,9 +134,7 @@ def limits(points: np.ndarray, runs: Runs, width, volume, size) -> np.ndarray:
     chord[runs.first] = 0
     long = np.maximum(np.maximum(runs.counts, 1) * width, runs.sums(chord))
     wide = np.sqrt(4 / np.pi * volume / long)
-    return np.stack(
-        [width / 8, 3 * width + wide, 2 * width + wide, 0.8 * wide + size.max(axis=0)]
-    )
+    return np.stack([width / 8, 3 * width + wide, 2 * width + wide, 0.8 * wide + size.max(axis=0)])
 
 
 def extents(curves: Curves, points: Points, reach, aside) -> np.ndarray:
@@ -196,7 +194,7 @@ def wedges(volumes: np.ndarray, runs: Runs) -> np.ndarray:
     cut = np.zeros((2, len(runs)), int)
     for side, end, step in ((0, runs.first, 1), (1, runs.last, -1)):
         for i in range(2):
-            this, other = volumes.take(end + [[i * step], [(i + 1) * step]], mode="clip")
+            this, other = volumes.take([end + i * step, end + (i + 1) * step], mode="clip")
             cut[side] += (cut[side] == i) & (i < most) & (this < WHOLE * other)
     return cut
 

@@ -100,9 +100,7 @@ def width(at: np.ndarray, runs: Runs, direction: np.ndarray, step: np.ndarray) -
     along = (at * runs.spread(direction.T)).sum(axis=0)
     voxel = np.sqrt(((direction * step) ** 2).sum(axis=1))
     extent = runs.most(along) - runs.least(along)
-    return np.maximum(
-        extent + beyond(along, runs, voxel) + beyond(-along, runs, voxel), voxel
-    )
+    return np.maximum(extent + beyond(along, runs, voxel) + beyond(-along, runs, voxel), voxel)
 
 
 def beyond(along: np.ndarray, runs: Runs, voxel: np.ndarray) -> np.ndarray:

@@ -60,8 +60,9 @@ class Nodes(Points):
         """Those of the nodes that ``mask`` (n,) names."""
         if mask.all():
             return self
-        at, count, key = self.at[:, mask], self.count[mask], self.key[mask]
-        return replace(self, at=at, count=count, key=key, runs=self.runs.chosen(mask))
+        rows = np.flatnonzero(mask)
+        at, count, key = self.at.take(rows, axis=1), self.count.take(rows), self.key.take(rows)
+        return replace(self, at=at, count=count, key=key, runs=self.runs.chosen(rows))
 
     def objects(self, mask: np.ndarray) -> "Nodes":
         """The nodes of the objects that ``mask`` (k,) names."""
@@ -140,21 +141,22 @@ def numbering(shape: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def neighbours(nodes: Nodes) -> csr_array:
     """Distances in nm of nodes whose cells share a face, edge or corner, (n, n), each pair once."""
-    n = len(nodes.key)
-    keys = np.append(nodes.key, np.iinfo(np.int64).max)
-    found = np.full((n, 13), -1, np.int32)
-    found[:-1, 0] = np.where(keys[1:-1] == keys[:-2] + 1, np.arange(1, n), -1)
-    for row, (z, y) in enumerate([(0, 1), (1, -1), (1, 0), (1, 1)]):
-        wanted = nodes.key + nodes.runs.spread(z * nodes.stride[0] + y * nodes.stride[1] - 1)
+    n, keys = len(nodes.key), np.append(nodes.key, np.iinfo(np.int64).max)
+    found, count = np.full((n, 13), -1, np.int32), np.zeros(n, np.int32)
+    column = 0
+    for z, y, x in ((0, 0, 1), (0, 1, -1), (1, -1, -1), (1, 0, -1), (1, 1, -1)):
+        wanted = nodes.key + nodes.runs.spread((nodes.stride * [[z], [y], [x]]).sum(axis=0))
         at = keys.searchsorted(wanted)
-        for x in range(3):
+        for _ in range(1 if x > 0 else 3):  # and its neighbours along x
             hit = keys.take(at) == wanted
-            found[:, 1 + 3 * row + x] = np.where(hit, at, -1)
-            wanted += 1
+            found[:, column] = np.where(hit, at, -1)
+            count += hit
             at += hit
-    used = found >= 0
-    count = np.count_nonzero(used, axis=1)
-    other = found[used]
-    apart = np.repeat(nodes.at, count, axis=1) - nodes.at.take(other, axis=1)
+            wanted += 1
+            column += 1
+    other = found.ravel().take(np.flatnonzero(found >= 0))
+    apart = np.repeat(nodes.at, count, axis=1)
+    apart -= nodes.at.take(other, axis=1)
+    apart *= apart
     starts = np.concatenate([[0], np.cumsum(count)]).astype(np.int32)
-    return csr_array((np.sqrt((apart**2).sum(axis=0)), other, starts), shape=(n, n))
+    return csr_array((np.sqrt(apart.sum(axis=0)), other, starts), shape=(n, n))

@@ -149,10 +149,9 @@ def ends_inside(lines: Centrelines, nodes: Nodes, lo, hi, shape) -> np.ndarray:
     beyond = [p + lines.curves.direction(a, one) * s * reach / 2
               for p, a, s in zip(last, lines.ends, (-1, 1), strict=True)]  # fmt: skip
     for k in touching:
-        at, cells = nodes.at[:, nodes.runs.slices[k]], nodes.grid(k)
+        at, cells = nodes.at[:, nodes.runs.slices[k]], nodes.grid(k).T
         final = (hi[k] - lo[k] - 1) // np.rint(nodes.size[:, k] / step).astype(int)
-        first = np.where(lo[k] == 0, 0, -1)
-        border = ((cells.T == first) | (cells.T == np.where(hi[k] == shape, final, -1))).any(axis=1)
+        border = ((cells == 0) & (lo[k] == 0) | (cells == final) & (hi[k] == shape)).any(axis=1)
         if k in lines.walks.ways:
             ends[k] -= sum(border[tip].any() for tip in lines.walks.ways[k].tips)
         for end in () if lines.closed[k] else (0, 1):
@@ -177,7 +176,7 @@ def point_rows(ids, lines: Centrelines, corner: np.ndarray) -> np.ndarray:
 
 
 def tangent_rows(ids, lines: Centrelines, lo, hi, thick: float) -> np.ndarray:
-    """Values (n, 5) of TANGENTS of objects, in the slices of their boxes ``lo`` to ``hi`` (k, 3)."""
+    """Values (n, 5) of TANGENTS of objects in the slices of their boxes ``lo`` to ``hi`` (k, 3)."""
     slices = Runs(hi[:, 0] - lo[:, 0])
     reach = 1.5 * lines.length / lines.profiles.runs.counts
     found = slice_tangents(lines.curves, lines.ends, reach, slices, thick)

@@ -63,9 +63,7 @@ def shared(s, spread, step, runs: Runs, own: Runs, closed) -> tuple[np.ndarray, 
     step, n = own.spread(step), own.spread(runs.counts)
     begin, end = s - spread / 2, s + spread / 2
     number = np.floor(begin / step) + np.arange(3)[:, None]
-    share = np.maximum(
-        np.minimum((number + 1) * step, end) - np.maximum(number * step, begin), 0
-    )
+    share = np.maximum(np.minimum((number + 1) * step, end) - np.maximum(number * step, begin), 0)
     held = np.clip(number, 0, n - 1)
     if closed.any():
         held = np.where(own.spread(closed), number % n, held)
@@ -89,7 +87,7 @@ def summed(number, weight, found, runs: Runs) -> np.ndarray:
 
 
 def minor_axes(moments, tangent: np.ndarray, nodes: Nodes, runs: Runs) -> np.ndarray:
-    """Small axes (n,), nm, of the ellipses of equal ``moments`` of slices across ``tangent`` (3, n).
+    """Small axes (n,), nm, of ellipses of the ``moments`` of slices across ``tangent`` (3, n).
 
     No less than that of a single voxel; NaN of a slice without nodes.
     """

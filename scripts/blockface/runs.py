@@ -5,6 +5,7 @@ are the same in whatever company it is measured.
 """
 
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -35,8 +36,7 @@ class Runs:
     @cached_property
     def slices(self) -> list[slice]:
         """Rows of each object."""
-        at = self.starts.tolist()
-        return [slice(a, b) for a, b in zip(at[:-1], at[1:], strict=True)]
+        return [slice(*ends) for ends in pairwise(self.starts.tolist())]
 
     @property
     def first(self) -> np.ndarray:

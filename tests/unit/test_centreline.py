@@ -1,9 +1,11 @@
 """Length, displacement and diameters of objects of known size."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
-from blockface.centreline import centreline
+from blockface.centreline import centrelines
 from blockface.crops import Crops
 from blockface.nodes import gather
 from object_shapes import (
@@ -31,18 +33,33 @@ AXES = [
 ]
 
 
-def line_of(path, mask, spacing):
-    labels = mask.astype(np.uint32)
-    row = index_of(labels).iloc[0]
-    lo, hi = row[["z0", "y0", "x0"]].astype(int), row[["z1", "y1", "x1"]].astype(int)
+def lines_of(path, labels, spacing):
+    """Centrelines of all objects, measured together."""
+    index = index_of(labels)
+    lo, hi = (index[[f"{a}{e}" for a in "zyx"]].to_numpy() for e in "01")
     crops = Crops(store(path, labels, spacing))
-    return centreline(*gather(crops, 1, lo.to_numpy(), hi.to_numpy(), row.voxels, spacing))
+    ids, voxels = index.object_id.to_numpy(), index.voxels.to_numpy()
+    return centrelines(*gather(crops, ids, lo, hi, voxels, spacing))
 
 
-def diameters(line, kind="diameter"):
+@dataclass
+class Line:
+    """What is looked at of one object's line."""
+
+    length: float
+    displacement: np.ndarray
+    diameter: np.ndarray
+
+
+def line_of(path, mask, spacing):
+    lines = lines_of(path, mask.astype(np.uint32), spacing)
+    profiles = lines.profiles
+    return Line(lines.length.item(), lines.displacement[:, 0], profiles.diameter[profiles.free])
+
+
+def diameters(line):
     """Mean, smallest and largest along the line."""
-    used = getattr(line.profile, kind)[line.profile.free]
-    return [used.mean(), used.min(), used.max()]
+    return [line.diameter.mean(), line.diameter.min(), line.diameter.max()]
 
 
 def size_for(spacing):

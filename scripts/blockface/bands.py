@@ -82,10 +82,10 @@ def farthest(distance: np.ndarray, runs: Runs) -> np.ndarray:
 
 def pieces(links: csr_array, band: np.ndarray) -> np.ndarray:
     """Numbers (n,) of the connected pieces of the bands, ascending from object to object."""
-    n = len(band)
     same = np.flatnonzero(np.repeat(band, np.diff(links.indptr)) == band.take(links.indices))
     starts = same.searchsorted(links.indptr).astype(np.int32)
-    inside = csr_array((links.data.take(same), links.indices.take(same), starts), shape=(n, n))
+    linked = links.data[: len(same)], links.indices.take(same), starts  # any lengths will do
+    inside = csr_array(linked, shape=links.shape)
     return connected_components(inside, directed=False)[1]
 
 

@@ -33,7 +33,7 @@ class Crops:
         found = self.array[box]
         flat[tuple(slice(0, n) for n in found.shape)] = found
         flat = flat.reshape(-1)
-        where = np.flatnonzero(flat)
+        where = np.flatnonzero(flat != 0)
         ids = flat[where]
         order = np.argsort(ids, kind="stable")
         ids, where = ids[order], where[order].astype(np.uint32)

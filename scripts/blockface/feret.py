@@ -88,7 +88,7 @@ def widths(at: np.ndarray, runs: Runs, directions: np.ndarray, step: np.ndarray)
     found = np.empty(directions.shape[:2])
     for out, rows, mine in zip(found, runs.slices, directions, strict=True):
         along = mine @ at[:, rows]
-        np.subtract(along.max(axis=1), along.min(axis=1), out=out)
+        out[:] = np.maximum.reduce(along, axis=1) - np.minimum.reduce(along, axis=1)
     return found + np.sqrt(((directions * step[:, None]) ** 2).sum(axis=-1))
 
 

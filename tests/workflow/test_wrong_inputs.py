@@ -91,6 +91,18 @@ def test_a_fault_in_a_round_leaves_what_was_imported_of_it(project):
     write_mask(project / "annotations/demo/00/late/fibril.nrrd", np.ones((40, 96, 100), np.uint8))
     assert project.snakemake().returncode != 0
     assert before.items() <= hashes(project / ITERATION).items()
+    shutil.rmtree(project / "annotations/demo/00/late")
+    assert "train_segmenter" not in project.jobs()
+
+
+def test_a_training_that_fails_leaves_the_network_of_before(project):
+    model = f"{ITERATION}/segmenter/model.pt"
+    before = hashes(project / model)
+    project.change(*DATASET, "training", "learning_rate", value=1e30)
+    done = project.snakemake(model)
+    assert done.returncode != 0
+    assert "loss is" in project.log("demo/iter_00/train_segmenter")
+    assert hashes(project / model) == before
 
 
 def test_a_network_of_other_classes_in_the_terminal(project):

@@ -37,7 +37,8 @@ rule choose_segmentation_patches:
     input:
         raw="results/{dataset}/stack/raw.zarr",
         annotations="results/{dataset}/iter_{iteration}/annotations.zarr",
-        annotations_table="results/{dataset}/iter_{iteration}/annotations.tsv",
+        # a restored table is newer, though the same; what it tells changes with annotations.zarr
+        annotations_table=ancient("results/{dataset}/iter_{iteration}/annotations.tsv"),
     output:
         table="results/{dataset}/iter_{iteration}/patches.tsv",
         table_parquet="results/{dataset}/iter_{iteration}/patches.parquet",
@@ -52,6 +53,7 @@ rule choose_segmentation_patches:
         runtime="1h",
     params:
         settings=setting("patches"),
+        folder=setting("annotations"),
         context=setting("context"),
         network=pooling_of,
         classes=setting("classes"),
@@ -90,9 +92,10 @@ rule train_segmenter:
     input:
         patches="results/{dataset}/iter_{iteration}/patches.zarr",
     output:
-        model="results/{dataset}/iter_{iteration}/segmenter/model.pt",
-        history="results/{dataset}/iter_{iteration}/segmenter/history.tsv",
-        history_parquet="results/{dataset}/iter_{iteration}/segmenter/history.parquet",
+        # update: if the training fails, the network of before comes back
+        model=update("results/{dataset}/iter_{iteration}/segmenter/model.pt"),
+        history=update("results/{dataset}/iter_{iteration}/segmenter/history.tsv"),
+        history_parquet=update("results/{dataset}/iter_{iteration}/segmenter/history.parquet"),
     log:
         "logs/{dataset}/iter_{iteration}/train_segmenter.log",
     benchmark:
@@ -144,6 +147,7 @@ rule predict_slab:
         runtime="12h",
     params:
         classes=setting("classes"),
+        size=own_network,
         slab=lambda wildcards: int(wildcards.slab),
         slabs=lambda wildcards: int(wildcards.slabs),
         revision=2,

@@ -91,8 +91,6 @@ def test_a_fault_in_a_round_leaves_what_was_imported_of_it(project):
     write_mask(project / "annotations/demo/00/late/fibril.nrrd", np.ones((40, 96, 100), np.uint8))
     assert project.snakemake().returncode != 0
     assert before.items() <= hashes(project / ITERATION).items()
-    shutil.rmtree(project / "annotations/demo/00/late")
-    assert "train_segmenter" not in project.jobs()
 
 
 def test_a_training_that_fails_leaves_the_network_of_before(project):

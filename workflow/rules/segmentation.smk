@@ -37,8 +37,7 @@ rule choose_segmentation_patches:
     input:
         raw="results/{dataset}/stack/raw.zarr",
         annotations="results/{dataset}/iter_{iteration}/annotations.zarr",
-        # a restored table is newer, though the same; what it tells changes with annotations.zarr
-        annotations_table=ancient("results/{dataset}/iter_{iteration}/annotations.tsv"),
+        annotations_table="results/{dataset}/iter_{iteration}/annotations.tsv",
     output:
         table="results/{dataset}/iter_{iteration}/patches.tsv",
         table_parquet="results/{dataset}/iter_{iteration}/patches.parquet",

@@ -93,7 +93,7 @@ def import_rounds(
         for paths in bundles_of(available[number])
     ]
     stores = _stores(out_path, rounds_path, reference, classes)
-    known = paint(bundles, classes, reference.shape, stores, set(held_out_slices))
+    known = paint(bundles, classes, reference.shape, stores, set(held_out_slices), folder)
     for path, store in zip((out_path, rounds_path), stores, strict=True):
         if store is not None:
             store.attrs["known_slices"] = runs(known)

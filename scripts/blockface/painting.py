@@ -10,12 +10,14 @@ from blockface.volume import row_depth
 NO_ROUND = 255
 
 
-def paint(bundles: list[Bundle], classes: dict[int, str], shape, stores, held_out) -> list[int]:
+def paint(
+    bundles: list[Bundle], classes: dict[int, str], shape, stores, held_out, folder
+) -> list[int]:
     """Write the labels of all bundles, row by row; gives the slices of which a part was reviewed.
 
-    ``stores`` are the volumes of labels and of rounds, the latter may be None; ``shape`` theirs.
-    Slices in which only voxels of a context were changed are not among those given; in the set
-    ``held_out`` of slices such changes are left out.
+    ``folder`` is where the bundles lie; ``stores`` are the volumes of labels and of rounds, the
+    latter may be None; ``shape`` theirs. Slices in which only voxels of a context were changed are
+    not among those given; in the set ``held_out`` of slices such changes are left out.
 
     Raises
     ------
@@ -48,7 +50,7 @@ def paint(bundles: list[Bundle], classes: dict[int, str], shape, stores, held_ou
         for store, values in zip(stores, (labels, origin), strict=True):
             if store is not None:
                 store[row] = values
-    clashes.refuse()
+    clashes.refuse(folder)
     return known
 
 

@@ -6,6 +6,7 @@ from blockface import figures, pictures, sampling
 from blockface.figures_iterations import iterations_figure
 from blockface.given import Given
 from blockface.page import Section, picture, table
+from blockface.reviewed import without_of
 from blockface.sections_denoising import denoised, denoiser, noise, registration
 from blockface.volume import open_volume
 
@@ -95,7 +96,14 @@ def evaluation(given: Given) -> Section | None:
         truth = [sampling.fitted(marks[z], every) for z in zs]
         titles = [f"z {z}" for z in zs]
         path = pictures.verdicts(
-            images, labels, truth, titles, given.classes, given.file("held_out"), pixel
+            images,
+            labels,
+            truth,
+            titles,
+            given.classes,
+            given.file("held_out"),
+            pixel,
+            without_of(marks.attrs),
         )
         section.items.append(
             picture(path, "Held-out slices: what the prediction has right, too much, and missed.")

@@ -75,8 +75,8 @@ def import_rounds(
     Raises
     ------
     InputError
-        Gaps in the rounds, files that do not fit, two classes or two files of one round that
-        contradict each other.
+        Gaps in the rounds, files that do not fit or do not lie where they were handed out, two
+        classes or two files of one round that contradict each other.
     """
     classes, available = class_table(classes), round_folders(folder)
     rounds = sorted(rounds)
@@ -93,6 +93,7 @@ def import_rounds(
         for number in rounds
         for paths in bundles_of(available[number])
     ]
+    report = correction_report(bundles, classes)
     stores = _stores(out_path, rounds_path, reference, classes)
     known, codes = paint(bundles, classes, reference.shape, stores, set(held_out_slices))
     stores[0].attrs["without"] = codes.attribute()
@@ -102,7 +103,7 @@ def import_rounds(
             shutil.rmtree(path, ignore_errors=True)
             os.replace(f"{path}.partial", path)
     if report_path:
-        write_table(correction_report(bundles, classes), report_path)
+        write_table(report, report_path)
     for bundle in bundles:
         bundle.close()
     return _table(bundles, classes)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from blockface import figures, pictures, sampling
+from blockface.corrections import by_round
 from blockface.figures_iterations import iterations_figure
 from blockface.given import Given
 from blockface.page import Section, picture, table
@@ -111,6 +112,25 @@ def evaluation(given: Given) -> Section | None:
     return section
 
 
+def corrections(given: Given) -> Section | None:
+    """What people made of the places handed out, by round; None before the first corrections."""
+    places = given.table("import_report")
+    if places is None:
+        return None
+    return Section(
+        "What was corrected",
+        "What people changed in the places handed out, against what had been predicted there. A "
+        "place confirmed came back as it was; the correction rate is the share of the voxels asked "
+        "about that were changed.",
+        "a correction rate that does not go down from round to round, classes that never come "
+        "back, and notes on masks that may lie elsewhere.",
+        [
+            table(by_round(places), "Round by round, all classes together."),
+            table(places.dropna(axis="columns", how="all"), folded="Every place and class"),
+        ],
+    )
+
+
 def rounds(given: Given) -> Section | None:
     """What every round so far brought, from the second one on."""
     told = given.iterations
@@ -165,6 +185,6 @@ def worst(given: Given) -> Section | None:
 
 
 SECTIONS: tuple[Callable[[Given], Section | None], ...] = (
-    registration, noise, denoiser, denoised, training, prediction, evaluation, rounds,
-    worst,
+    registration, noise, denoiser, denoised, training, prediction, evaluation, corrections,
+    rounds, worst,
 )  # fmt: skip

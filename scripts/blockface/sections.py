@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import pandas as pd
+
 from blockface import figures, pictures, sampling
 from blockface.corrections import by_round
 from blockface.figures_iterations import iterations_figure
@@ -117,6 +119,9 @@ def corrections(given: Given) -> Section | None:
     places = given.table("import_report")
     if places is None:
         return None
+    told = ["round", "place", "class", "status", "voxels_added", "voxels_removed",
+            "voxels_reviewed", "correction_rate", "context_changed", "dice", "minutes"]  # fmt: skip
+    shown = [name for name in told if name in places and places[name].notna().any()]
     return Section(
         "What was corrected",
         "What people changed in the places handed out, against what had been predicted there. A "
@@ -125,10 +130,15 @@ def corrections(given: Given) -> Section | None:
         "a correction rate that does not go down from round to round, classes that never come "
         "back, and notes on masks that may lie elsewhere.",
         [
-            table(by_round(places), "Round by round, all classes together."),
-            table(places.dropna(axis="columns", how="all"), folded="Every place and class"),
+            table(_spaced(by_round(places)), "Round by round, all classes together."),
+            table(_spaced(places[shown]), folded="Every place and class"),
         ],
     )
+
+
+def _spaced(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with blanks in the names of its columns, so that they wrap."""
+    return frame.rename(columns=lambda name: name.replace("_", " "))
 
 
 def rounds(given: Given) -> Section | None:

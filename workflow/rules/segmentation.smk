@@ -108,7 +108,7 @@ rule train_segmenter:
     params:
         settings=setting("network", "training", "augmentation", "views", "boundary", "calibration"),
         seed=config["seed"],
-        revision=2,
+        revision=3,
     script:
         "../../scripts/train_segmenter.py"
 

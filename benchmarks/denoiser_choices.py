@@ -1,5 +1,6 @@
 """What the denoiser's settings gain: every choice trained for the same time, scored on validation.
 
+The time is the processor's, of all threads, which other programs on the machine hardly change.
 Needs the registered pairs and patches of a run (config/real_denoising.yaml, say). Test pairs take
 no part, so that choosing here does not flatter benchmarks/denoising.py.
 """
@@ -9,21 +10,33 @@ import copy
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-import pandas as pd
 import torch
 import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
+from denoising import denoiser
+from filters import score
+
 import train_denoiser
-from blockface import denoiser_training, denoising
+from blockface import denoiser_training
 from blockface.configuration import complete, load_schema
+from blockface.denoising import load_pairs, loss, span_of
 from blockface.tables import read_table
 
 ROOT = Path(__file__).resolve().parents[1]
 PACE_STEPS = 20  # with these the pace is measured
+
+
+def with_gradients(output: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
+    """The loss of the grey levels and of their differences from pixel to pixel."""
+    steps = [loss(output.diff(dim=axis), clean.diff(dim=axis)) for axis in (-1, -2)]
+    return loss(output, clean) + sum(steps)
+
+
 CHOICES = {
     "as shipped": {},
     "16 channels": {"network": {"base": 16}},
@@ -40,6 +53,7 @@ CHOICES = {
     "averaging over 15 %": {"training": {"averaging": 0.15}},
     "squared error": {"loss": torch.nn.functional.mse_loss},
     "absolute error": {"loss": torch.nn.functional.l1_loss},
+    "loss of gradients too": {"loss": with_gradients},
     "no added noise": {"extra_noise": 0.0, "augmentation": {"noise": 0.0}},
     "a third of the added noise": {"extra_noise": 0.33},
     "no blur": {"augmentation": {"blur": 0.0}},
@@ -55,47 +69,44 @@ def settings_of(config: str, name: str) -> dict:
     return settings["denoisers"][name]
 
 
-def trained(folder: Path, settings: dict, seed: int, threads: int) -> pd.DataFrame:
-    """Scores of the pairs that were not trained on."""
+def trained(folder: Path, settings: dict, options: argparse.Namespace) -> tuple[float, Callable]:
+    """Processor seconds that the rule's script took, and a function that denoises an image."""
     with tempfile.TemporaryDirectory() as made:
+        began = time.process_time()
         train_denoiser.main(
             patches=str(folder / "patches.zarr"), registered=str(folder / "pairs"),
             split_table=str(folder / "split.tsv"), model=f"{made}/model.pt",
             history=f"{made}/history.tsv", scores=f"{made}/scores.csv",
             figure=f"{made}/pairs.png", residuals=f"{made}/residuals.png",
-            noise=str(folder / "noise.json"), settings=settings, seed=seed, threads=threads,
+            noise=str(folder / "noise.json"), settings=settings, seed=options.seed,
+            threads=options.threads,
         )  # fmt: skip
-        return read_table(f"{made}/scores.csv")
+        return time.process_time() - began, denoiser(Path(made, "model.pt"), options.threads)
 
 
-def measure(choice: dict, settings: dict, folder: Path, options: argparse.Namespace) -> dict:
-    """Steps, and PSNR and SSIM on the validation pairs, after about ``options.seconds``."""
-    changed, usual = copy.deepcopy(settings), denoising.loss
+def measure(choice: dict, settings: dict, folder: Path, options: argparse.Namespace) -> str:
+    """Steps, and the scores of the validation pairs, after about ``options.seconds``."""
+    changed = copy.deepcopy(settings)
     for part, values in choice.items():
-        if part == "loss":
-            denoiser_training.loss = values
-        elif isinstance(values, dict):
+        if isinstance(values, dict):
             changed[part] |= values
-        else:
+        elif part != "loss":
             changed[part] = values
-    try:
-        times = []
-        for steps in (PACE_STEPS, 3 * PACE_STEPS):  # the difference leaves out what is not training
-            changed["training"] |= {"steps": steps, "validations": 1}
-            began = time.monotonic()
-            trained(folder, changed, options.seed, options.threads)
-            times.append(time.monotonic() - began)
-        pace = (times[1] - times[0]) / (2 * PACE_STEPS)
-        changed["training"] |= {"steps": max(20, round(options.seconds / pace)), "validations": 8}
-        scores = trained(folder, changed, options.seed, options.threads)
-    finally:
-        denoiser_training.loss = usual
-    scores = scores[scores["split"] == "validation"]
-    return {
-        "steps": changed["training"]["steps"],
-        "psnr_db": scores["psnr_denoised"].mean(),
-        "ssim": scores["ssim_denoised"].mean(),
-    }
+    denoiser_training.loss = choice.get("loss", loss)
+    times = []
+    for steps in (PACE_STEPS, 3 * PACE_STEPS):  # the difference leaves out what is not training
+        changed["training"] |= {"steps": steps, "validations": 1}
+        times.append(trained(folder, changed, options)[0])
+    steps = max(20, round(options.seconds * 2 * PACE_STEPS / (times[1] - times[0])))
+    changed["training"] |= {"steps": steps, "validations": 8}
+    denoise = trained(folder, changed, options)[1]
+    split, pairs = read_table(folder / "split.tsv"), load_pairs(folder / "pairs")
+    judges = split.loc[split["split"] == "validation", "pair"]
+    scores = score({n: pairs[n] for n in judges}, denoise, span_of(list(pairs.values())), 1).mean()
+    return (
+        f"{steps} | {scores['psnr_db']:.2f} | {scores['ssim']:.4f} | "
+        f"{scores['diameter_error_percent']:+.2f}"
+    )
 
 
 def main() -> None:
@@ -106,19 +117,20 @@ def main() -> None:
     parser.add_argument("--config", default="config/real_denoising.yaml", help="%(default)s")
     parser.add_argument("--results", default="results", help="default: %(default)s")
     parser.add_argument("--denoiser", default="dwell", help="default: %(default)s")
-    parser.add_argument("--seconds", type=float, default=120, help="of training; %(default)s")
+    parser.add_argument("--seconds", type=float, default=180,
+        help="of processor time to train for; default: %(default)s")  # fmt: skip
     parser.add_argument("--threads", type=int, default=2, help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=1, help="default: %(default)s")
     parser.add_argument("--choices", nargs="+", choices=CHOICES, default=list(CHOICES))
     options = parser.parse_args()
     settings = settings_of(options.config, options.denoiser)
     folder = Path(options.results, "denoisers", options.denoiser)
-    print(f"| choice ({options.denoiser}, {options.seconds:.0f} s) | steps | PSNR (dB) | SSIM |")
-    print("|---|---|---|---|", flush=True)
+    print(
+        f"| {options.denoiser}, {options.seconds:.0f} s | steps | PSNR (dB) | SSIM | diameter (%) |"
+    )
+    print("|---|---|---|---|---|", flush=True)
     for name in options.choices:
-        row = measure(CHOICES[name], settings, folder, options)
-        line = "| {} | {steps} | {psnr_db:.2f} | {ssim:.4f} |".format(name, **row)
-        print(line, flush=True)
+        print(f"| {name} | {measure(CHOICES[name], settings, folder, options)} |", flush=True)
 
 
 if __name__ == "__main__":

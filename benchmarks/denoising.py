@@ -117,14 +117,16 @@ def compare(name: str, settings: dict, options: argparse.Namespace) -> Iterator[
 def summary(scores: pd.DataFrame) -> str:
     """The table as Markdown: one row per kind of pair and method, means over its test pairs."""
     lines = [
-        "| pairs | method | PSNR (dB) | SSIM | diameter, bias ± SD (%) | s per image | setting |",
-        "|---|---|---|---|---|---|---|",
+        "| pairs | method | PSNR (dB) | SSIM | diameter, bias ± SD (%) | median (%) | "
+        "s per image | setting |",
+        "|---" * 8 + "|",
     ]
-    columns = ["psnr_db", "ssim", "diameter_error_percent", "diameter_spread_percent", "seconds"]
+    sizes = [f"diameter_{part}_percent" for part in ("error", "spread", "median")]
+    columns = ["psnr_db", "ssim", *sizes, "seconds"]
     for (name, method), rows in scores.groupby(["denoiser", "method"], sort=False):
         means = rows[columns].mean()
-        form = "{:.2f} | {:.3f} | {:+.2f} ± {:.2f} | {:.2f}"
-        numbers = "– | – | – | –" if means.isna().any() else form.format(*means)
+        form = "{:.2f} | {:.3f} | {:+.2f} ± {:.2f} | {:+.2f} | {:.2f}"
+        numbers = "– | – | – | – | –" if means.isna().any() else form.format(*means)
         pairs = f"{name} ({len(rows)} test pairs)"
         lines.append(f"| {pairs} | {method} | {numbers} | {rows['setting'].iloc[0]} |")
     return "\n".join(lines)

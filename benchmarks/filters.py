@@ -81,13 +81,15 @@ def score(pairs: dict[int, np.ndarray], denoise: Callable, span: float, threads:
         seconds = time.perf_counter() - began
         made = np.clip(made, min(0, noisy.min()), noisy.max())
         sizes = diameters(made, clean)
+        errors = 100 * (sizes[:, 0] / sizes[:, 1] - 1)
         return {
             "pair": number,
             "psnr_db": psnr(made, clean, span),
             "ssim": ssim(made, clean, span),
             "discs": len(sizes),
-            "diameter_error_percent": 100 * (sizes[:, 0] / sizes[:, 1] - 1).mean(),
-            "diameter_spread_percent": 100 * (sizes[:, 0] / sizes[:, 1]).std(),
+            "diameter_error_percent": errors.mean(),
+            "diameter_spread_percent": errors.std(),
+            "diameter_median_percent": np.median(errors),
             "seconds": seconds,
         }
 

@@ -12,7 +12,7 @@ from blockface.volume import open_volume, voxel_size
 
 def main(
     *, raw, annotations, annotations_table, table, settings, classes, held_out_slices, seed,
-    threads, context="2d", network=None,
+    threads, folder="", context="2d", network=None,
 ) -> None:  # fmt: skip
     stack, labels = open_volume(raw), zarr.open_array(annotations, mode="r")
     classes = {int(value): name for value, name in classes.items()}
@@ -35,7 +35,7 @@ def main(
         },
         background_share=settings["background_share"],
         seed=seed,
-        source=str(annotations),
+        source=folder or str(annotations),
         volumetric=context == "3d",
         without=without_of(labels.attrs),
     )

@@ -23,7 +23,11 @@ def main(*, table, registered, patches, split_table, settings, threads) -> None:
     fields = read_table(table, ("pair", "field")).set_index("pair")["field"]
     shown = {pair: int(fields[pair]) for pair in pairs}
     split = split_pairs(shown, settings["validation_pairs"], settings["test_pairs"])
-    cut = {p: cut_pair(pairs[p], settings["patch_size"]) for p in pairs if split[p] == "train"}
+    cut = {
+        p: cut_pair(pairs[p], settings["patch_size"], f"{registered}, pair {p}")
+        for p in pairs
+        if split[p] == "train"
+    }
     low, high = grey_range(list(pairs.values()))
     stored = [patch for pair in cut.values() for patch in pair]
     store_patches(patches, stored, grey=[low, high], span=span_of(list(pairs.values())))

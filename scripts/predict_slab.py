@@ -15,7 +15,17 @@ from blockface.votes import votes_of
 
 
 def main(
-    *, image, model, probability, classes, slab, slabs, threads, boundary=None, votes=None
+    *,
+    image,
+    model,
+    probability,
+    classes,
+    slab,
+    slabs,
+    threads,
+    boundary=None,
+    votes=None,
+    size=None,
 ) -> None:
     hardware = Hardware.best(threads)
     source = open_volume(image)
@@ -25,6 +35,7 @@ def main(
             f"{model}: this network knows the classes {', '.join(task['classes'])}; expected "
             f"{', '.join(classes.values())}; name the same classes in the configuration"
         )
+    check_size(model, network.network, size or {})
     check_stack(source, image, model, task, axes=slice(0 if network.network.context else 1, 3))
     grey, names = source.attrs["grey"], task["classes"]
     members, calibration = len(getattr(network, "members", [0])), task.get("calibration", {})
@@ -76,6 +87,17 @@ def volume_of(source, channels: int | None, **attributes):
 def as_bytes(shares):
     """Probabilities as uint8, 255 being 1."""
     return (shares * 255).round().astype(np.uint8)
+
+
+def check_size(model, network, expected: dict) -> None:
+    """Refuse a network of another size than the configuration's, which was not trained here."""
+    found = {key: getattr(network, key) for key in expected}
+    if found != expected:
+        raise InputError(
+            f"{model}: a network of {found}, expected {expected} as the configuration says, which "
+            "trains it; remove the file to have it trained again, or name another iteration's "
+            "network under segmenter"
+        )
 
 
 def check_stack(source, image, model, task, axes) -> None:

@@ -95,7 +95,7 @@ def import_rounds(
     ]
     report = correction_report(bundles, classes)
     stores = _stores(out_path, rounds_path, reference, classes)
-    known, codes = paint(bundles, classes, reference.shape, stores, set(held_out_slices))
+    known, codes = paint(bundles, classes, reference.shape, stores, set(held_out_slices), folder)
     stores[0].attrs["without"] = codes.attribute()
     for path, store in zip((out_path, rounds_path), stores, strict=True):
         if store is not None:

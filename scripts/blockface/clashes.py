@@ -1,5 +1,7 @@
 """What two annotation files of one round say against each other."""
 
+from pathlib import Path
+
 import numpy as np
 
 from blockface.errors import InputError
@@ -22,12 +24,12 @@ class Clashes:
         entry[1] = tuple(map(min, entry[1], low))
         entry[2] = tuple(map(max, entry[2], high))
 
-    def refuse(self) -> None:
-        """Raise InputError if there was any."""
+    def refuse(self, folder) -> None:
+        """Raise InputError if there was any; the names of files are from ``folder``."""
         for (what, *names), (count, low, high) in self.found.items():
             box = ", ".join(f"{a} {p}:{q}" for a, p, q in zip("zyx", low, high, strict=True))
+            files = ", ".join(str(Path(folder, name)) for name in names)
             raise InputError(
-                f"{', '.join(names)}: {what} in {count} voxels, inside {box}; expected one class "
-                "per voxel; take the paint out of one of them, or put the later word into a "
-                "later round"
+                f"{files}: {what} in {count} voxels, inside {box}; expected one class per voxel; "
+                "take the paint out of one of them, or put the later word into a later round"
             )

@@ -86,20 +86,20 @@ def fill(value: dict, schema: dict) -> None:
                 fill(part, others)
 
 
-def check_names(config: dict) -> None:
-    """Refuse names that lead nowhere: denoisers, networks of other datasets, missing files."""
+def check_names(config: dict, source: str) -> None:
+    """Refuse names in the file ``source`` that lead nowhere: denoisers, networks, missing files."""
     if not config["datasets"] and not config["denoisers"]:
         raise InputError(
-            "configuration: it names no dataset and no denoiser, so there is nothing to do; "
+            f"{source}: it names no dataset and no denoiser, so there is nothing to do; "
             "expected at least one under datasets (README.md, docs/configuration.md)"
         )
     if "self_supervised" in config["denoisers"]:
         raise InputError(
-            "configuration: denoisers.self_supervised: the name is taken by the way to do without "
+            f"{source}: denoisers.self_supervised: the name is taken by the way to do without "
             "pairs; expected another name"
         )
     for name, dataset in config["datasets"].items():
-        where = f"configuration: datasets.{name}"
+        where = f"{source}: datasets.{name}"
         if name in ("denoisers", "compare"):
             raise InputError(f"{where}: results/{name} is taken; expected another name")
         entry = next(key for key in ("stack", "labels", "objects") if key in dataset)
@@ -158,41 +158,13 @@ def check_names(config: dict) -> None:
                 )
 
 
-def comparisons(config: dict, newest: dict[str, int]) -> dict[str, dict]:
-    """Pairs of iterations to compare, by name: ``of``, two ``<dataset>/iter_NN``, and ``match``.
-
-    ``newest`` is the newest annotation round of each dataset that has rounds. What is neither there
-    nor can be made is refused.
-    """
-    found = {}
-    for name, entry in config["compare"].items():
-        entry = entry if isinstance(entry, dict) else {"of": entry, "match": True}
-        for reference in entry["of"]:
-            dataset, iteration = reference.split("/iter_")
-            if Path("results", reference, "tables", "objects.csv").is_file():
-                continue
-            last = newest.get(dataset, 0)
-            if dataset not in config["datasets"] or int(iteration) > last:
-                known = (
-                    f"its newest iteration is {last:02d}"
-                    if dataset in config["datasets"]
-                    else f"datasets are {', '.join(config['datasets']) or 'none'}"
-                )
-                raise InputError(
-                    f"configuration: compare.{name}: results/{reference}/tables/objects.csv not "
-                    f"found, and it cannot be made ({known}); expected two of <dataset>/iter_NN"
-                )
-        found[name] = entry
-    return found
-
-
-def check_pairs(name: str, denoiser: dict, count: int) -> None:
+def check_pairs(name: str, denoiser: dict, count: int, source: str) -> None:
     """Refuse pairs kept out of training that the table of ``count`` pairs does not have."""
     for key in ("test_pairs", "validation_pairs"):
         beyond = [pair for pair in denoiser[key] or [] if pair >= count]
         if beyond:
             raise InputError(
-                f"configuration: denoisers.{name}.{key}: {beyond[0]}; expected numbers from 0 to "
+                f"{source}: denoisers.{name}.{key}: {beyond[0]}; expected numbers from 0 to "
                 f"{count - 1}, the lines of {denoiser['pairs']}"
             )
 

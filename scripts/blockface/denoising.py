@@ -90,9 +90,9 @@ def grey_range(pairs: list[NDArray]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def cut_pair(pair: NDArray, size: int) -> list[NDArray]:
-    """Patches (2, size, size) that cover a pair, half a patch apart."""
-    check_size(size, pair.shape[1:], "registered pair", "denoisers.<name>.patch_size")
+def cut_pair(pair: NDArray, size: int, source: str) -> list[NDArray]:
+    """Patches (2, size, size) that cover a registered pair of ``source``, half a patch apart."""
+    check_size(size, pair.shape[1:], source, "denoisers.<name>.patch_size")
     return [
         pair[:, y : y + size, x : x + size]
         for y in grid(pair.shape[1], size, size // 2)

@@ -36,18 +36,25 @@ def run(main: Callable, job) -> None:
         main(**named, threads=job.threads)
     except InputError as error:
         stop(str(error))
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except Exception as error:
+        full = full_disk(error)
+        if full is None:
             log.exception("stopped")
             raise
         stop(
-            f"{error.filename or job.output[0]}: no space left on the disk; earlier results are "
+            f"{full.filename or job.output[0]}: no space left on the disk; earlier results are "
             "as they were; free some space and start again, finished parts are kept"
         )
-    except Exception:
-        log.exception("stopped")
-        raise
     log.info("done in %.1f s", time.monotonic() - started)
+
+
+def full_disk(error: BaseException | None) -> OSError | None:
+    """The error of a full disk behind ``error``; libraries raise others while they handle it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def stop(message: str) -> None:

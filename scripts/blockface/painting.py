@@ -12,14 +12,14 @@ NO_ROUND = 255
 
 
 def paint(
-    bundles: list[Bundle], classes: dict[int, str], shape, stores, held_out
+    bundles: list[Bundle], classes: dict[int, str], shape, stores, held_out, folder
 ) -> tuple[list[int], Codes]:
     """Write the labels of all bundles, row by row; gives the slices of which a part was reviewed.
 
     And the codes of voxels that were reviewed for some classes only (blockface.reviewed).
-    ``stores`` are the volumes of labels and of rounds, the latter may be None; ``shape`` theirs.
-    Slices in which only voxels of a context were changed are not among those given; in the set
-    ``held_out`` of slices such changes are left out.
+    ``folder`` is where the bundles lie; ``stores`` are the volumes of labels and of rounds, the
+    latter may be None; ``shape`` theirs. Slices in which only voxels of a context were changed are
+    not among those given; in the set ``held_out`` of slices such changes are left out.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def paint(
         for store, values in zip(stores, (labels, origin), strict=True):
             if store is not None:
                 store[row] = values
-    clashes.refuse()
+    clashes.refuse(folder)
     return known, codes
 
 

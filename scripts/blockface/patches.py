@@ -127,11 +127,12 @@ def choose(
     )
     if not table["kept"].any():
         free = table[~table["reason"].str.startswith("held-out")] if rows else table
+        where = ", ".join(map(str, sorted(set(free["z"])))) if len(free) else "none"
         best = {n: free[f"foreground_{n}"].max() if len(free) else 0.0 for n in classes.values()}
         raise InputError(
             f"{source}: no patch of {size} × {size} pixels reaches min_foreground: found at most "
             + ", ".join(f"{n} {best[n]:.4f} (expected {min_foreground[n]:g})" for n in best)
-            + f" in {len(free)} places on slices {slices}; lower patches.min_foreground or "
+            + f" in {len(free)} places on slices {where}; lower patches.min_foreground or "
             "paint more"
         )
     spare = table.index[~table["kept"] & (table["reason"] == "too little foreground")]

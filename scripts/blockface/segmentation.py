@@ -19,7 +19,9 @@ from blockface.slice_faults import slice_faults
 from blockface.train import Training
 from blockface.unet import Hardware, UNet
 
-BOUNDARY_WEIGHT = 0.25  # at 1 a small network learns no class but the easiest in a few hundred steps
+BOUNDARY_WEIGHT = (
+    0.25  # at 1 a small network learns no class but the easiest in a few hundred steps
+)
 
 
 def label_channels(

@@ -167,9 +167,14 @@ def fit(
         if (step + 1) % every == 0 or step + 1 == training.steps:
             calibrate(average.module, sample, training.seed, hardware)
             numbers = validate(average.module.eval())
-            note(state, step + 1, losses, numbers, schedule.get_last_lr()[0], average.module)
+            row = note(state, step + 1, losses, numbers, schedule.get_last_lr()[0], average.module)
             pace = (time.monotonic() - began) / (step + 1 - state["step"])
-            log.info("of %d; about %.0f s left", training.steps, pace * (training.steps - step - 1))
+            log.info(
+                "%s; of %d steps, about %.0f s left",
+                ", ".join(f"{name} {value:.4g}" for name, value in row.items()),
+                training.steps,
+                pace * (training.steps - step - 1),
+            )
         if training.members > 1 and step + 1 in training.ends:
             calibrate(average.module, sample, training.seed, hardware)
             state["members"].append(weights_of(average.module))
@@ -194,8 +199,8 @@ def weights_of(model: UNet) -> dict:
 
 def note(
     state: dict, step: int, losses: list[float], numbers: dict, learning_rate: float, model: UNet
-) -> None:
-    """Add a line to the history in ``state``, and keep the weights if they are the best so far.
+) -> dict[str, float]:
+    """The line added to the history in ``state``; the weights are kept if they are the best so far.
 
     All numbers become plain floats: a checkpoint that holds others could not be loaded safely.
     """
@@ -204,9 +209,9 @@ def note(
     row = {"step": step, "train_loss": sum(losses) / len(losses), **numbers}
     state["history"].append(row | {"learning_rate": learning_rate})
     losses.clear()
-    log.info(", ".join(f"{name} {value:.4g}" for name, value in row.items()))
     if state["best"] is None or score >= state["best"]["score"]:
         state["best"] = {"score": score, "step": step, "weights": weights_of(model)}
+    return row
 
 
 @torch.no_grad()

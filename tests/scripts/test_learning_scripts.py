@@ -103,6 +103,17 @@ def predicted(folder, slabs=1):
     return {n: open_volume(at[n]) for n in names}
 
 
+def test_a_network_of_another_size_is_refused(tmp_path):
+    folder = stack(tmp_path / "s")
+    patches_of(folder, "2d")
+    trained(folder)
+    with pytest.raises(InputError, match=r"m.pt: a network of .*, expected .*'base': 48"):
+        predict_slab.main(
+            image=str(folder / "raw.zarr"), model=str(folder / "m.pt"), classes=CLASSES, slab=0,
+            slabs=1, threads=1, probability=str(folder / "q.zarr"), size={**NETWORK, "base": 48},
+        )  # fmt: skip
+
+
 @pytest.mark.parametrize("context", ["2d", "2.5d", "3d"])
 def test_every_context_from_annotations_to_probabilities(tmp_path, context):
     folder = stack(tmp_path / "s")

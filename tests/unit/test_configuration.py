@@ -8,6 +8,7 @@ import yaml
 
 from blockface.configuration import check_names, complete, digests, load_schema, round_files, rounds
 from blockface.errors import InputError
+from blockface.references import check_segmenters
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = load_schema(str(ROOT / "workflow/schemas/config.schema.yaml"))
@@ -161,10 +162,23 @@ def test_names_that_lead_nowhere(tmp_path, monkeypatch, changes, words):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stack").mkdir()
     good = defaults_of(WHOLE)
-    check_names(good)
+    check_names(good, "mine.yaml")
     good["datasets"]["s"].update(changes)
     with pytest.raises(InputError, match=words):
-        check_names(good)
+        check_names(good, "mine.yaml")
+
+
+@pytest.mark.parametrize(("iteration", "fits"), [(0, True), (1, True), (2, False)])
+def test_networks_of_iterations_that_cannot_be_made(tmp_path, monkeypatch, iteration, fits):
+    monkeypatch.chdir(tmp_path)
+    datasets = {"a": {"segmenter": None}, "b": {"segmenter": f"a/iter_{iteration:02d}"}}
+    if fits:
+        check_segmenters({"datasets": datasets}, {"a": 1}, "mine.yaml")
+    else:
+        with pytest.raises(InputError, match=r"mine.yaml: datasets.b.segmenter: .*iter_02.*is 01"):
+            check_segmenters({"datasets": datasets}, {"a": 1}, "mine.yaml")
+    with pytest.raises(InputError, match="it has no annotations"):
+        check_segmenters({"datasets": datasets}, {}, "mine.yaml")
 
 
 @pytest.mark.parametrize(
@@ -207,4 +221,4 @@ def test_a_configuration_without_anything_to_do_is_refused():
     config = {}
     complete(config, SCHEMA)
     with pytest.raises(InputError, match="no dataset and no denoiser"):
-        check_names(config)
+        check_names(config, "mine.yaml")

@@ -93,6 +93,16 @@ def test_a_fault_in_a_round_leaves_what_was_imported_of_it(project):
     assert before.items() <= hashes(project / ITERATION).items()
 
 
+def test_a_training_that_fails_leaves_the_network_of_before(project):
+    model = f"{ITERATION}/segmenter/model.pt"
+    before = hashes(project / model)
+    project.change(*DATASET, "training", "learning_rate", value=1e30)
+    done = project.snakemake(model)
+    assert done.returncode != 0
+    assert "loss is" in project.log("demo/iter_00/train_segmenter")
+    assert hashes(project / model) == before
+
+
 def test_a_network_of_other_classes_in_the_terminal(project):
     config = project.read()
     config["datasets"] = {"other": {

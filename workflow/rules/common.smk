@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from blockface import at_work
 from blockface import configuration as conf
+from blockface import references
 from blockface.errors import InputError
 from blockface.pairs import read_pairs
 from snakemake.exceptions import WorkflowError
@@ -28,6 +29,7 @@ wildcard_constraints:
 if workflow.is_main_process and any(Path(".snakemake/locks").glob("*.lock")):
     if at_work.alone() and at_work.RUN.read_text() == "local":
         shutil.rmtree(".snakemake/locks")
+        shutil.rmtree(".snakemake/backups", ignore_errors=True)  # else the next update fails
 at_work.begin(at_work.RUN)
 
 
@@ -43,19 +45,20 @@ def told(function, *arguments):
         raise WorkflowError(str(error)) from None
 
 
+SETTINGS = ", ".join(map(str, workflow.overwrite_configfiles or ["config/config.yaml"]))
 told(
     conf.complete,
     config,
     conf.load_schema(str(Path(workflow.basedir, "workflow/schemas/config.schema.yaml"))),
-    ", ".join(map(str, workflow.overwrite_configfiles or ["config/config.yaml"])),
+    SETTINGS,
 )
-told(conf.check_names, config)
+told(conf.check_names, config, SETTINGS)
 for dataset in config["datasets"].values():
     for kind in {"stack", "labels", "objects"} & dataset.keys():
         dataset[kind] = dataset[kind].rstrip("/")
 PAIRS = {name: told(read_pairs, d["pairs"]) for name, d in config["denoisers"].items()}
 for name, pairs in PAIRS.items():
-    told(conf.check_pairs, name, config["denoisers"][name], len(pairs))
+    told(conf.check_pairs, name, config["denoisers"][name], len(pairs), SETTINGS)
 ROUNDS = {
     name: told(conf.rounds, d["annotations"])
     for name, d in config["datasets"].items()
@@ -63,7 +66,9 @@ ROUNDS = {
 }
 
 
-COMPARED = told(conf.comparisons, config, {name: found[-1] for name, found in ROUNDS.items()})
+NEWEST = {name: found[-1] for name, found in ROUNDS.items()}
+told(references.check_segmenters, config, NEWEST, SETTINGS)
+COMPARED = told(references.comparisons, config, NEWEST, SETTINGS)
 
 
 def of(wildcards):
@@ -189,6 +194,12 @@ def segmenter_of(wildcards):
         return f"results/{wildcards.dataset}/iter_{wildcards.iteration}/segmenter/model.pt"
     path = f"results/{other}/segmenter/model.pt"
     return ancient(before_update(path)) if Path(path).exists() else path
+
+
+def own_network(wildcards):
+    """Params function: size of the network that was trained here; None of another dataset's."""
+    dataset = of(wildcards)
+    return None if dataset["segmenter"] else dataset["network"]
 
 
 def separable(wildcards):

@@ -52,6 +52,7 @@ rule choose_segmentation_patches:
         runtime="1h",
     params:
         settings=setting("patches"),
+        folder=setting("annotations"),
         context=setting("context"),
         network=pooling_of,
         classes=setting("classes"),
@@ -90,9 +91,10 @@ rule train_segmenter:
     input:
         patches="results/{dataset}/iter_{iteration}/patches.zarr",
     output:
-        model="results/{dataset}/iter_{iteration}/segmenter/model.pt",
-        history="results/{dataset}/iter_{iteration}/segmenter/history.tsv",
-        history_parquet="results/{dataset}/iter_{iteration}/segmenter/history.parquet",
+        # update: if the training fails, the network of before comes back
+        model=update("results/{dataset}/iter_{iteration}/segmenter/model.pt"),
+        history=update("results/{dataset}/iter_{iteration}/segmenter/history.tsv"),
+        history_parquet=update("results/{dataset}/iter_{iteration}/segmenter/history.parquet"),
     log:
         "logs/{dataset}/iter_{iteration}/train_segmenter.log",
     benchmark:
@@ -144,6 +146,7 @@ rule predict_slab:
         runtime="12h",
     params:
         classes=setting("classes"),
+        size=own_network,
         slab=lambda wildcards: int(wildcards.slab),
         slabs=lambda wildcards: int(wildcards.slabs),
         revision=2,

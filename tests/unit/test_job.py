@@ -1,0 +1,66 @@
+"""What a rule's script says where it stops."""
+
+import errno
+from types import SimpleNamespace
+
+import pytest
+
+from blockface.errors import InputError
+from blockface.job import run
+
+
+class Named(dict):
+    """Files with names and positions, as Snakemake's are."""
+
+    def __getitem__(self, key):
+        return list(self.values())[key] if isinstance(key, int) else super().__getitem__(key)
+
+
+def job(folder):
+    """As much of Snakemake's job as a script sees."""
+    return SimpleNamespace(
+        log=[str(folder / "log")], input=Named(), output=Named(model=str(folder / "model.pt")),
+        params=Named(), threads=1,
+    )  # fmt: skip
+
+
+def stopped(folder, main) -> str:
+    with pytest.raises(SystemExit) as stop:
+        run(main, job(folder))
+    return str(stop.value.code)
+
+
+def full():
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_told_in_one_line(tmp_path):
+    assert "model.pt: no space left on the disk" in stopped(tmp_path, lambda **_: full())
+
+
+def test_a_full_disk_that_a_library_hid_behind_another_error_is_told_too(tmp_path):
+    def main(**_):
+        try:
+            full()
+        finally:
+            raise RuntimeError("unexpected pos 1419840 vs 1419728")
+
+    told = stopped(tmp_path, main)
+    assert "no space left on the disk" in told
+    assert "unexpected pos" not in told
+
+
+def test_a_mistake_of_the_user_is_told_as_it_is(tmp_path):
+    def main(**_):
+        raise InputError("a.tif: wrong")
+
+    assert stopped(tmp_path, main) == "Error: a.tif: wrong"
+
+
+def test_any_other_error_keeps_its_traceback(tmp_path):
+    def main(**_):
+        raise ValueError("a fault of the program")
+
+    with pytest.raises(ValueError, match="a fault of the program"):
+        run(main, job(tmp_path))
+    assert "Traceback" in (tmp_path / "log").read_text()

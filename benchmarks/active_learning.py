@@ -31,7 +31,8 @@ from annotated_stacks import STACKS, Stack, configuration, paint
 from scipy.stats import spearmanr
 
 from blockface.bundles import window
-from blockface.scores import confusion, to_labels
+from blockface.configuration import complete, load_schema
+from blockface.scores import confusion, threshold_of, to_labels
 from blockface.tables import read_table, write_table
 from blockface.volume import open_volume
 
@@ -50,6 +51,13 @@ class Project:
     def iteration(self, number: int) -> Path:
         """Folder of an iteration."""
         return self.folder / f"results/it/iter_{number:02d}"
+
+    @property
+    def threshold(self) -> float | None:
+        """The dataset's threshold; None for that which calibration chose."""
+        settings = yaml.safe_load((self.folder / "config.yaml").read_text())
+        complete(settings, load_schema(ROOT / "workflow/schemas/config.schema.yaml"))
+        return settings["datasets"]["it"]["threshold"]
 
     def make(self, steps: int, number: int, *files: str) -> None:
         """Let the workflow make ``files`` of iteration ``number`` with ``steps`` of training."""
@@ -114,7 +122,9 @@ class Project:
         own = scores[(scores["iteration"] == number) & (scores["split"] == "held_out")]
         slices = read_table(folder / "slices.tsv")
         slices = slices[~slices["annotated"]]
-        errors = true_errors(open_volume(folder / "probability.zarr"), self.stack.truth)
+        errors = true_errors(
+            open_volume(folder / "probability.zarr"), self.stack.truth, self.threshold
+        )
         return {
             "round": number,
             "annotated_percent": own["annotated_percent"].iloc[0],
@@ -129,11 +139,15 @@ def whole(shape) -> tuple[slice, slice]:
     return slice(0, shape[1]), slice(0, shape[2])
 
 
-def true_errors(probability, truth: np.ndarray) -> np.ndarray:
-    """1 - Dice of each slice (z,), mean of the classes it has."""
+def true_errors(probability, truth: np.ndarray, threshold: float | None) -> np.ndarray:
+    """1 - Dice of each slice (z,), mean of the classes it has.
+
+    ``threshold``, or with None that the volume ``probability`` came with.
+    """
     values, errors = list(probability.attrs["values"]), np.zeros(len(truth))
+    level = threshold_of(probability, threshold)
     for z in range(len(truth)):
-        labels = to_labels(probability[:, z], values, 0.5)
+        labels = to_labels(probability[:, z], values, level)
         errors[z] = 1 - np.nanmean([confusion(labels, truth[z], v).dice for v in values])
     return errors
 

@@ -5,6 +5,7 @@ import zarr
 from blockface.job import run
 from blockface.network import neighbours
 from blockface.patches import check_size, choose
+from blockface.reviewed import without_of
 from blockface.tables import read_table, write_table
 from blockface.volume import open_volume, voxel_size
 
@@ -36,6 +37,7 @@ def main(
         seed=seed,
         source=folder or str(annotations),
         volumetric=context == "3d",
+        without=without_of(labels.attrs),
     )
     write_table(chosen.assign(size=size, context=slices), table)
 

@@ -23,6 +23,7 @@ def main(
         list(cut(grey, labels, chosen, size, slices, held_out_slices, volumetric)),
         grey=dict(grey.attrs["grey"]),
         classes={str(value): name for value, name in classes.items()},
+        without=labels.attrs.get("without", {}),
         context=slices,
         volumetric=volumetric,
         places=kept.to_numpy().tolist(),

@@ -1,5 +1,6 @@
 """Train the segmentation network of one iteration, from scratch, on all rounds up to it."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from blockface.job import run
 from blockface.network import Network
 from blockface.patches import load_patches
 from blockface.predict import Tiling, normalised
+from blockface.reviewed import fully_known, in_channels, without_of
 from blockface.segmentation import finisher, label_channels, objective, sampler, training_dice
 from blockface.tables import write_table
 from blockface.touching import boundaries
@@ -32,16 +34,19 @@ def main(*, patches, model, history, settings, seed, threads) -> None:
     images = normalised(stored[:, : network.inputs], grey["p1"], grey["p99"])
     masks = stored[:, network.inputs :].astype(np.uint8)
     training = fitting(Training(seed=seed, **settings["training"]), images.shape[-1], network)
-    channels = label_channels(masks, values)
+    codes = without_of(attributes)
+    without = in_channels(codes, values)
+    channels = label_channels(masks, values, without)
     labels, aside = set_aside(channels, attributes["places"], settings["calibration"], seed)
     kinds = [labels]
     if boundary:
-        edges = boundaries(masks.reshape(-1, *masks.shape[2:])).reshape(masks.shape)
+        planes = fully_known(masks, codes).reshape(-1, *masks.shape[2:])
+        edges = boundaries(planes).reshape(masks.shape)
         kinds.append(np.where(labels == UNKNOWN, UNKNOWN, edges))
     some = np.linspace(0, len(images) - 1, min(8, len(images))).astype(int)
 
     def validate(net):
-        numbers = training_dice(net, images[some], labels[some], len(values), hardware)
+        numbers = training_dice(net, images[some], labels[some], len(values), hardware, without)
         # nothing is set aside to choose weights by: the last average is kept
         return {"score": 0.0, **numbers}
 
@@ -50,7 +55,7 @@ def main(*, patches, model, history, settings, seed, threads) -> None:
         network,
         training,
         sample=sampler(images, np.stack(kinds, 1), training, augmentation, hardware, network),
-        loss=objective,
+        loss=partial(objective, without=without),
         validate=validate,
         checkpoint=Path(f"{model}.checkpoint"),
         made_from={"settings": settings, "seed": seed, "patches": digest},
@@ -67,7 +72,9 @@ def main(*, patches, model, history, settings, seed, threads) -> None:
         "voxel_size_nm": attributes["voxel_size_nm"],
         "denoised": attributes["denoised"],
         "boundary": boundary,
-        "calibration": calibrate(trained, images, aside, finish, tiling, hardware, len(values))
+        "calibration": calibrate(
+            trained, images, aside, finish, tiling, hardware, len(values), without
+        )
         if asked
         else {},
     }

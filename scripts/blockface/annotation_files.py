@@ -145,7 +145,7 @@ def read_bundle(
     refuse_twice(files, classes)
     missing = [n for c, n in classes.items() if not any(c in f.classes for f in files)]
     if missing:
-        note = f"no file for {', '.join(missing)}: unpainted voxels stay unknown"
+        note = f"no file for {', '.join(missing)}: whether it is in unpainted voxels stays unknown"
         log.warning("%s: %s", folder, note)
         for file in files:
             file.notes.append(note)

@@ -62,11 +62,12 @@ def import_rounds(
 ) -> pd.DataFrame:
     """Table of the annotation files of ``rounds``, whose labels are written to ``out_path``.
 
-    ``out_path`` becomes a volume (z, y, x) of uint8: class value, 0 background, 255 unknown.
+    ``out_path`` becomes a volume (z, y, x) of uint8: class value, 0 background, 255 unknown, or
+    one of the values in its attribute ``without``: none of these classes, else unknown.
     ``rounds_path``, if given, gets the same shape: the round that said so, 255 where unknown.
-    Only chunks with something known are stored; slices are worked on one at a time. A class
-    without a file leaves unpainted voxels unknown; where an earlier round had painted it and a
-    later one took the paint away, the voxel becomes unknown. Of slices that were handed out as
+    Only chunks with something known are stored; slices are worked on one at a time. Where
+    not all classes were reviewed, unpainted voxels are without those that were; so is one that an
+    earlier round had painted and a later one took the paint from. Of slices that were handed out as
     context only the changed voxels are known, in ``held_out_slices`` none: they would be scored.
     ``world`` is where the stack's own file says its voxels lie; masks may come in its coordinates.
     ``report_path``, if given, gets the table of what people changed (blockface.corrections).
@@ -74,8 +75,8 @@ def import_rounds(
     Raises
     ------
     InputError
-        Gaps in the rounds, files that do not fit, two classes or two files of one round that
-        contradict each other.
+        Gaps in the rounds, files that do not fit or do not lie where they were handed out, two
+        classes or two files of one round that contradict each other.
     """
     classes, available = class_table(classes), round_folders(folder)
     rounds = sorted(rounds)
@@ -92,15 +93,17 @@ def import_rounds(
         for number in rounds
         for paths in bundles_of(available[number])
     ]
+    report = correction_report(bundles, classes)
     stores = _stores(out_path, rounds_path, reference, classes)
-    known = paint(bundles, classes, reference.shape, stores, set(held_out_slices), folder)
+    known, codes = paint(bundles, classes, reference.shape, stores, set(held_out_slices), folder)
+    stores[0].attrs["without"] = codes.attribute()
     for path, store in zip((out_path, rounds_path), stores, strict=True):
         if store is not None:
             store.attrs["known_slices"] = runs(known)
             shutil.rmtree(path, ignore_errors=True)
             os.replace(f"{path}.partial", path)
     if report_path:
-        write_table(correction_report(bundles, classes), report_path)
+        write_table(report, report_path)
     for bundle in bundles:
         bundle.close()
     return _table(bundles, classes)

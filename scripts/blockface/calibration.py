@@ -15,6 +15,7 @@ from scipy.optimize import minimize
 
 from blockface.augment import UNKNOWN
 from blockface.predict import Tiling, predict_slice
+from blockface.reviewed import Without, possible, seen_for
 
 log = logging.getLogger(__name__)
 
@@ -74,47 +75,53 @@ def calibrated(shares: NDArray, temperatures: list[float] | None) -> NDArray:
     return weight[1:] / weight.sum(axis=0)
 
 
-def log_loss(shares: NDArray, truth: NDArray) -> float:
+def log_loss(shares: NDArray, truth: NDArray, without: Without | None = None) -> float:
     """Mean negative logarithm (nats) of the probability of what is true.
 
-    ``shares`` (classes, n), ``truth`` (n) channel numbers, 0 background.
+    ``shares`` (classes, n), ``truth`` (n) channel numbers, 0 background, or codes ``without``
+    (blockface.reviewed): then of all that it may be.
     """
-    said = np.take_along_axis(with_background(shares), truth[None].astype(int), axis=0)
+    whole = with_background(shares)
+    said = (whole * possible(without or {}, len(whole))[truth].T).sum(axis=0)
     return float(-np.log(np.maximum(said, NEVER)).mean())
 
 
-def fit_temperatures(shares: NDArray, truth: NDArray) -> list[float]:
-    """Temperatures for `calibrated` that make the log loss least; convex in their inverses.
+def fit_temperatures(
+    shares: NDArray, truth: NDArray, without: Without | None = None
+) -> list[float]:
+    """Temperatures for `calibrated` that make the log loss least; without codes it is convex.
 
-    ``shares`` (classes, n), ``truth`` (n) channel numbers. A class of hardly any voxels keeps 1.
+    Arguments as for `log_loss`. A class of hardly any voxels keeps 1.
     """
     logs = np.log(np.maximum(with_background(shares), NEVER))
-    counts = np.bincount(truth, minlength=len(logs))
-    right = truth[None] == np.arange(len(logs))[:, None]
+    counts = np.bincount(truth, minlength=len(logs))[: len(logs)]
+    right = possible(without or {}, len(logs))[truth].T
 
     def cost(power):
         z = logs * power[:, None]
         z -= z.max(axis=0)
-        total = np.log(np.exp(z).sum(axis=0))
-        value = (total - z[truth, np.arange(len(truth))]).mean()
-        return value, (logs * (np.exp(z - total) - right)).mean(axis=1)
+        weight = np.exp(z)
+        total, own = weight.sum(axis=0), (weight * right).sum(axis=0)
+        slope = logs * weight * (1 / total - right / own)
+        return np.log(total / own).mean(), slope.mean(axis=1)
 
     bounds = [(0.1, 10) if count >= LEAST else (1, 1) for count in counts]
     found = minimize(cost, np.ones(len(logs)), jac=True, bounds=bounds, method="L-BFGS-B")
     return (1 / found.x).tolist()
 
 
-def best_threshold(shares: NDArray, truth: NDArray) -> float:
+def best_threshold(shares: NDArray, truth: NDArray, without: Without | None = None) -> float:
     """Threshold, in steps of 0.05, with the best mean Dice of the likeliest class that reaches it.
 
-    Of equal ones the nearest to one half. ``shares`` (classes, n), ``truth`` (n).
+    Of equal ones the nearest to one half. Arguments as for `log_loss`.
     """
     likeliest, best = shares.argmax(axis=0) + 1, shares.max(axis=0)
     present = [c for c in range(1, 1 + len(shares)) if (truth == c).any()]
+    known = {c: seen_for(truth, c, without or {}) != UNKNOWN for c in present}
 
     def dice(threshold):
         found = likeliest * (best >= threshold)
-        pairs = [((found == c), (truth == c)) for c in present]
+        pairs = [((found == c) & known[c], (truth == c)) for c in present]
         return np.mean([2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in pairs])
 
     steps = sorted(np.arange(1, 20) / 20, key=lambda t: abs(t - 0.5))
@@ -140,26 +147,35 @@ def predictions(
         yield mean[:, known], truth[known].astype(int)
 
 
-def calibrate(model, images, labels, finish, tiling: Tiling, hardware, classes: int) -> dict:
+def calibrate(
+    model,
+    images,
+    labels,
+    finish,
+    tiling: Tiling,
+    hardware,
+    classes: int,
+    without: Without | None = None,
+) -> dict:
     """Temperatures, threshold, log loss before and after, and voxels; empty if nothing is known.
 
-    Arguments as for `predictions`.
+    Arguments as for `predictions`, and the codes ``without`` among the labels.
     """
     parts = list(predictions(model, images, labels, finish, tiling, hardware, classes))
     truth = np.concatenate([t for _, t in parts]) if parts else np.zeros(0, int)
-    if not (truth > 0).any():
+    if not ((truth > 0) & (truth <= classes)).any():
         log.warning("no class lies in what is set aside, so nothing is calibrated; paint more")
         return {}
     shares = np.concatenate([s for s, _ in parts], axis=1)
     some = np.random.default_rng(0).permutation(len(truth))[:1_000_000]
     shares, truth = shares[:, some].astype(float), truth[some]
-    temperatures = fit_temperatures(shares, truth)
+    temperatures = fit_temperatures(shares, truth, without)
     after = calibrated(shares, temperatures)
     found = {
         "temperatures": temperatures,
-        "threshold": best_threshold(after, truth),
-        "log_loss": log_loss(shares, truth),
-        "log_loss_calibrated": log_loss(after, truth),
+        "threshold": best_threshold(after, truth, without),
+        "log_loss": log_loss(shares, truth, without),
+        "log_loss_calibrated": log_loss(after, truth, without),
         "voxels": len(truth),
     }
     log.info("calibration: %s", found)

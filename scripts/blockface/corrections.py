@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from blockface.errors import InputError
+from blockface.misplaced import found_elsewhere
+from blockface.rounds import REGIONS
 from blockface.scores import UNKNOWN, Scores, confusion
 
 log = logging.getLogger(__name__)
@@ -22,14 +25,20 @@ def correction_report(bundles, classes: dict[int, str]) -> pd.DataFrame:
     corrected, or missing (no file of that class came back); voxels_reviewed; voxels_added and
     voxels_removed against the prediction (of all: changed from and to nothing); voxels_changed;
     correction_rate, changed by reviewed; context_changed, voxels changed in slices of context;
-    dice of the prediction; minutes between opening and saving, NaN where no file tells. Places of
-    whose prediction nothing came back with them are left out.
+    dice of the prediction; minutes between opening and saving, NaN where no file tells; note, if
+    the masks hardly are of that place. Places of whose prediction nothing came back with them are
+    left out.
+
+    Raises
+    ------
+    InputError
+        Masks that do not lie where they were handed out (blockface.misplaced).
     """
+    places = [bundle for bundle in bundles if bundle.predicted is not None]
     rows = []
-    for bundle in bundles:
-        if bundle.predicted is None:
-            continue
-        found = _place(bundle, classes)
+    for bundle in places:
+        others = [b for b in places if b is not bundle and b.number == bundle.number]
+        found = _place(bundle, classes, others)
         rows += [
             {"round": bundle.number, "place": _name(bundle), "z": bundle.predicted.z, **row}
             for row in found
@@ -38,11 +47,37 @@ def correction_report(bundles, classes: dict[int, str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
+def by_round(report: pd.DataFrame) -> pd.DataFrame:
+    """A row per round of a `correction_report`: its places by status, and what was changed there.
+
+    Columns: round; places; confirmed, corrected, class missing (places); voxels_reviewed,
+    voxels_changed, correction_rate, context_changed and minutes (of places that tell them) of all.
+    """
+    whole = report[report["class"] == ALL]
+    sums = ["voxels_reviewed", "voxels_changed", "context_changed"]
+    grouped = whole.groupby("round")
+    made = grouped[sums].sum()
+    rate = made["voxels_changed"] / made["voxels_reviewed"].where(made["voxels_reviewed"] > 0)
+    made.insert(2, "correction_rate", rate)
+    counts = {name: whole["status"].eq(name).groupby(whole["round"]).sum() for name in STATUSES}
+    told = {"places": grouped.size(), **counts}
+    for at, (name, values) in enumerate(told.items()):
+        made.insert(at, "class missing" if name == "missing" else name, values)
+    made["minutes"] = grouped["minutes"].sum(min_count=1)
+    return made.reset_index()
+
+
+def odd_places(report: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a `correction_report` with a note."""
+    return report[report["note"].notna() & (report["note"] != "")]
+
+
+STATUSES = ("confirmed", "corrected", "missing")
 COLUMNS = {
     "round": "int64", "place": "str", "z": "int64", "class": "str", "status": "str",
     "voxels_reviewed": "int64", "voxels_added": "int64", "voxels_removed": "int64",
     "voxels_changed": "int64", "correction_rate": "float64", "context_changed": "int64",
-    "dice": "float64", "minutes": "float64",
+    "dice": "float64", "minutes": "float64", "note": "str",
 }  # fmt: skip
 
 
@@ -52,8 +87,8 @@ def _name(bundle) -> str:
     return folder.parent.name if folder.name == "corrected" else folder.name
 
 
-def _place(bundle, classes: dict[int, str]) -> list[dict]:
-    """Rows of one place: of each class, then of all."""
+def _place(bundle, classes: dict[int, str], others: list) -> list[dict]:
+    """Rows of one place: of each class, then of all; ``others`` are the places beside it."""
     predicted = bundle.predicted
     files = [f for f in bundle.files if f.predicted is predicted]
     spoken = sorted({c for f in files for c in f.classes})
@@ -61,6 +96,7 @@ def _place(bundle, classes: dict[int, str]) -> list[dict]:
     scores = {c: Scores() for c in spoken}
     context = dict.fromkeys(spoken, 0)
     whole = {"added": 0, "removed": 0, "changed": 0, "context": 0, "reviewed": 0}
+    slab = np.zeros((2, *predicted.labels.shape), np.uint8)  # as handed out, as it came back
     for z in range(predicted.offset[0], predicted.offset[0] + len(predicted.labels)):
         before = predicted.over(z, corner, shape)
         before[~np.isin(before, spoken)] = 0
@@ -71,6 +107,7 @@ def _place(bundle, classes: dict[int, str]) -> list[dict]:
             asked |= here
         for file in files:
             after = np.maximum(after, file.labels(z, corner, shape))
+        slab[:, z - predicted.offset[0]] = before, after
         differ = before != after
         if z != predicted.z:
             whole["context"] += int(np.count_nonzero(differ))
@@ -83,6 +120,7 @@ def _place(bundle, classes: dict[int, str]) -> list[dict]:
         whole["removed"] += int(np.count_nonzero(differ & (after == 0)))
         for c in spoken:
             scores[c] += confusion(before, np.where(asked, after, UNKNOWN), c)
+    notes = {} if all(f.listed for f in files) else _notes(bundle, slab, spoken, classes, others)
     rows = [
         _row(name, scores[c].voxels, scores[c].false_negative, scores[c].false_positive,
              scores[c].changed, context[c], scores[c].dice)
@@ -97,7 +135,33 @@ def _place(bundle, classes: dict[int, str]) -> list[dict]:
         | ({} if len(spoken) == len(classes) else {"status": "missing"})
         | {"minutes": minutes_spent(bundle.folder)}
     )  # fmt: skip
-    return rows
+    return [row | {"note": notes.get(row["class"], "")} for row in rows]
+
+
+def _notes(bundle, slab: np.ndarray, spoken: list[int], classes, others: list) -> dict[str, str]:
+    """What is odd about the place of the masks of each class, by its name."""
+    notes, before = {}, bundle.predicted.labels
+    beside = {
+        f"that of {_name(b)}": b.predicted.labels
+        for b in others
+        if b.predicted.labels.shape == before.shape
+        and not np.array_equal(b.predicted.labels, before)
+    }
+    for c in spoken:
+        was, now = slab == c
+        found = found_elsewhere(was, now, {name: labels == c for name, labels in beside.items()})
+        if found is None:
+            continue
+        said, certain = found
+        if certain:
+            raise InputError(
+                f"{bundle.folder}: {classes[c]}: {said}; expected masks that lie as they were "
+                "handed out; save them again in the orientation of the image, or, if all is "
+                f"right, say in {REGIONS} beside them what was reviewed"
+            )
+        notes[classes[c]] = said
+        log.warning("%s: %s: %s", bundle.folder, classes[c], said)
+    return notes
 
 
 def _row(name, reviewed, added, removed, changed, context, dice) -> dict:

@@ -34,6 +34,7 @@ class Given:
     denoiser_history: str | None = None
     denoiser_scores: str | None = None
     annotations: str | None = None
+    import_report: str | None = None
     patches_table: str | None = None
     history: str | None = None
     probability: str | None = None

@@ -4,6 +4,7 @@ import numpy as np
 
 from blockface.annotation_files import AnnotationFile, Bundle
 from blockface.clashes import Clashes
+from blockface.reviewed import Codes
 from blockface.scores import UNKNOWN
 from blockface.volume import row_depth
 
@@ -12,9 +13,10 @@ NO_ROUND = 255
 
 def paint(
     bundles: list[Bundle], classes: dict[int, str], shape, stores, held_out, folder
-) -> list[int]:
+) -> tuple[list[int], Codes]:
     """Write the labels of all bundles, row by row; gives the slices of which a part was reviewed.
 
+    And the codes of voxels that were reviewed for some classes only (blockface.reviewed).
     ``folder`` is where the bundles lie; ``stores`` are the volumes of labels and of rounds, the
     latter may be None; ``shape`` theirs. Slices in which only voxels of a context were changed are
     not among those given; in the set ``held_out`` of slices such changes are left out.
@@ -25,7 +27,7 @@ def paint(
         Files of one bundle, or bundles of one round, contradict each other.
     """
     depth, (n, *plane) = row_depth(shape), shape
-    clashes, known = Clashes(), []
+    clashes, known, codes = Clashes(), [], Codes(classes)
     for start in range(0, n, depth):
         row = slice(start, min(start + depth, n))
         touched = [
@@ -40,7 +42,7 @@ def paint(
             for bundle, files in sorted(
                 touched, key=lambda t: (t[0].number, not t[0].is_context(z))
             ):
-                _paint_slice(files, bundle.number, here, classes, clashes)
+                _paint_slice(files, bundle.number, here, codes, clashes)
             if ((here.labels != UNKNOWN) & ~here.context).any():
                 known.append(z)
         for _, files in touched:
@@ -51,7 +53,7 @@ def paint(
             if store is not None:
                 store[row] = values
     clashes.refuse(folder)
-    return known
+    return known, codes
 
 
 def _meets(box, row: slice) -> bool:
@@ -66,7 +68,7 @@ class Slice:
         self.context = np.zeros(labels.shape, bool)  # said by changes in a slice of context
 
 
-def _paint_slice(files, number: int, here: Slice, classes, clashes) -> None:
+def _paint_slice(files, number: int, here: Slice, codes: Codes, clashes) -> None:
     """Let the files of one bundle speak for a slice; ``here`` is changed."""
     z = here.z
     in_context = any(f.is_context(z) for f in files)
@@ -77,7 +79,7 @@ def _paint_slice(files, number: int, here: Slice, classes, clashes) -> None:
     y0, x0 = min(b[2] for b in boxes), min(b[4] for b in boxes)
     y1, x1 = max(b[3] for b in boxes), max(b[5] for b in boxes)
     painted = np.zeros((y1 - y0, x1 - x0), np.uint8)
-    covered = {c: np.zeros(painted.shape, bool) for c in classes}
+    covered = {c: np.zeros(painted.shape, bool) for c in sorted(codes.classes)}
     for file, region, paint in _reviewed(active, z, (y0, x0), painted.shape):
         both = (painted > 0) & (paint > 0) & (painted != paint)
         if both.any():
@@ -92,18 +94,19 @@ def _paint_slice(files, number: int, here: Slice, classes, clashes) -> None:
     labels, rounds, context = (a[y0:y1, x0:x1] for a in (here.labels, here.rounds, here.context))
     whole = np.logical_and.reduce(list(covered.values()))
     says = whole | (painted > 0)
-    both = says & (rounds == number) & (labels != painted)
-    for c, where in covered.items():
-        gone = where & ~says & (labels == c)
-        both |= gone & (rounds == number)
-        gone &= rounds != number  # paint of an earlier round that was taken away
-        labels[gone], rounds[gone] = UNKNOWN, NO_ROUND
+    absent = {c: where & ~says for c, where in covered.items()}
+    before = labels.copy()
+    codes.exclude(labels, absent)
+    both = says & codes.contradicted(before, painted)
+    both |= np.logical_or.reduce([where & (before == c) for c, where in absent.items()])
+    both &= rounds == number
     if not in_context:
         both &= ~context  # who was asked about the slice has the last word
     if both.any():
         clashes.note("two folders of one round disagree", [f.name for f in files], both, z, y0, x0)
-    labels[says], rounds[says] = painted[says], number
-    context[says] = in_context
+    labels[says] = painted[says]
+    said = says | (labels != before)
+    rounds[said], context[said] = number, in_context
 
 
 def _reviewed(active, z: int, corner, shape) -> list[tuple[AnnotationFile, np.ndarray, np.ndarray]]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from blockface.augment import UNKNOWN
 from blockface.errors import InputError
+from blockface.reviewed import Without, seen_for
 
 log = logging.getLogger(__name__)
 
@@ -92,13 +93,14 @@ def choose(
     seed: int,
     source: str = "annotations",
     volumetric: bool = False,
+    without: Without | None = None,
 ) -> pd.DataFrame:
     """Every place looked at, kept or rejected, and why.
 
-    A place is kept if, of its reviewed area, the share of at least one class reaches that class's
-    ``min_foreground``. Of the others some are let through, ``background_share`` times the number
-    kept, drawn by ``seed``: a network that never sees background finds objects everywhere.
-    ``source`` is named in the error.
+    A place is kept if the share of at least one class, of the area reviewed for it, reaches that
+    class's ``min_foreground``. Of the others some are let through, ``background_share`` times the
+    number kept, drawn by ``seed``: a network that never sees background finds objects everywhere.
+    ``source`` is named in the error. ``without``: codes among the labels (blockface.reviewed).
     Columns: z, y, x, reviewed, foreground_<class>…, kept, reason.
 
     Raises
@@ -110,7 +112,9 @@ def choose(
     places = candidates(annotations, slices, held_out, size, context, volumetric)
     for z, y, x, labels, objection in places:
         known = np.count_nonzero(labels != UNKNOWN)
-        shares = {name: np.count_nonzero(labels == v) / known for v, name in classes.items()}
+        shares = {
+            name: share_of(v, seen_for(labels, v, without or {})) for v, name in classes.items()
+        }
         enough = [name for name, share in shares.items() if 0 < share >= min_foreground[name]]
         reason = objection or (f"enough {', '.join(enough)}" if enough else "too little foreground")
         rows.append(
@@ -138,6 +142,11 @@ def choose(
     table.loc[through, "reason"] = "background let through"
     log.info("%d of %d places kept, %d of them background", table["kept"].sum(), len(table), count)
     return table
+
+
+def share_of(value: int, labels: NDArray) -> float:
+    """Share of the known voxels of ``labels`` that have ``value``; 0 if none is known."""
+    return np.count_nonzero(labels == value) / max(1, np.count_nonzero(labels != UNKNOWN))
 
 
 def surroundings(z: int, context: int, depth: int, held_out: Iterable[int]) -> list[int]:

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from blockface.figures import COLOURS, save, styled
+from blockface.reviewed import Without, seen_for
 
 ON_GREY = ("#56B4E9", "#E69F00", "#00C896", "#F578C8", "#F0E442", "#FF6A2B", "#4F7BFF", "#FFFFFF")
 VERDICTS = {
@@ -185,11 +186,12 @@ def predictions(
 def verdicts(
     images: Sequence[np.ndarray], predicted: Sequence[np.ndarray], truth: Sequence[np.ndarray],
     titles: Sequence[str], classes: dict[int, str], path: str | Path,
-    pixel_nm: tuple[float, float],
+    pixel_nm: tuple[float, float], without: Without | None = None,
 ) -> Path:  # fmt: skip
     """PNG of held-out slices, a row a slice, a column a class: right, too much, missed.
 
-    ``truth`` holds class values, 0 for background and 255 where nobody looked, which is left grey.
+    ``truth`` holds class values, 0 for background and 255 where nobody looked, which is left grey,
+    or codes of ``without`` (blockface.reviewed).
     """
     size = extent(images[0], pixel_nm)
     figure, axes = sheet(len(images) * len(classes), size, len(classes) if classes else 1)
@@ -197,7 +199,8 @@ def verdicts(
         figure, axes = sheet(len(images), size)
     places = [(n, v) for n in range(len(images)) for v in classes]
     for axis, (n, value) in zip(axes, places, strict=True):
-        known, hit, real = truth[n] != 255, predicted[n] == value, truth[n] == value
+        told = seen_for(truth[n], value, without or {})
+        known, hit, real = told != 255, predicted[n] == value, told == value
         masks = (hit & real, hit & ~real & known, ~hit & real)
         picture = grey(images[n])
         for mask, colour in zip(masks, VERDICTS.values(), strict=True):

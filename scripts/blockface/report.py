@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from blockface.corrections import odd_places
 from blockface.denoiser_warnings import denoiser_warnings
 from blockface.given import Given
 from blockface.iterations import dice_of, falls, stopping_hint
@@ -68,6 +69,9 @@ def warnings(given: Given) -> list[str]:
     if given.annotations and given.scores is not None and unseen:
         listed = ", ".join(map(str, unseen))
         found.append(f"Held-out slices without annotation, and so without a score: z {listed}.")
+    places = given.table("import_report")
+    for row in [] if places is None else odd_places(places).to_dict("records"):
+        found.append("Round {round:02d}, {place}, {class}: {note}".format(**row))
     objects, summary = given.table("objects_table"), given.table("summary_table")
     if objects is not None:
         for name, of_class in objects.groupby("class", sort=False):

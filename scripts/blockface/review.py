@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import median_filter
 
-from blockface.annotations import UNKNOWN, known_slices
-from blockface.scores import Scores, confusion, to_labels
+from blockface.annotations import known_slices
+from blockface.reviewed import seen_for, without_of
+from blockface.scores import UNKNOWN, Scores, confusion, to_labels
 from blockface.volume import slab_rows
 
 log = logging.getLogger(__name__)
@@ -134,7 +135,7 @@ def _combined(scores: pd.DataFrame) -> np.ndarray:
 
 
 def annotated_percent(annotations, held_out: Iterable[int]) -> float:
-    """Percent of all voxels that somebody reviewed and that may be learnt from.
+    """Percent of all voxels that somebody reviewed, for a class at least, and may be learnt from.
 
     ``annotations`` is the volume of labels (255 unknown); slices ``held_out`` do not count.
     """
@@ -149,10 +150,11 @@ def score_slices(
 ) -> tuple[dict[int, Scores], int]:
     """Counts of each class over the known voxels of ``slices``, and how many slices had any.
 
+    Where only some classes were reviewed, voxels count for these.
     ``only``, if given, is (volume of rounds, number): then just the voxels of that round count.
     """
     totals, used = dict.fromkeys(values, Scores()), 0
-    slices = set(slices)
+    slices, without = set(slices), without_of(annotations.attrs)
     for row in slab_rows(annotations.shape):
         wanted = [z for z in range(row.start, row.stop) if z in slices]
         if not wanted:
@@ -169,7 +171,7 @@ def score_slices(
             used += 1
             labels = to_labels(predicted[:, z - row.start], values, threshold)
             for value in values:
-                totals[value] += confusion(labels, truth, value)
+                totals[value] += confusion(labels, seen_for(truth, value, without), value)
     return totals, used
 
 

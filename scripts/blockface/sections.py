@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 
+import pandas as pd
+
 from blockface import figures, pictures, sampling
+from blockface.corrections import by_round
 from blockface.figures_iterations import iterations_figure
 from blockface.given import Given
 from blockface.page import Section, picture, table
+from blockface.reviewed import without_of
 from blockface.sections_denoising import denoised, denoiser, noise, registration
 from blockface.volume import open_volume
 
@@ -95,12 +99,46 @@ def evaluation(given: Given) -> Section | None:
         truth = [sampling.fitted(marks[z], every) for z in zs]
         titles = [f"z {z}" for z in zs]
         path = pictures.verdicts(
-            images, labels, truth, titles, given.classes, given.file("held_out"), pixel
+            images,
+            labels,
+            truth,
+            titles,
+            given.classes,
+            given.file("held_out"),
+            pixel,
+            without_of(marks.attrs),
         )
         section.items.append(
             picture(path, "Held-out slices: what the prediction has right, too much, and missed.")
         )
     return section
+
+
+def corrections(given: Given) -> Section | None:
+    """What people made of the places handed out, by round; None before the first corrections."""
+    places = given.table("import_report")
+    if places is None:
+        return None
+    told = ["round", "place", "class", "status", "voxels_added", "voxels_removed",
+            "voxels_reviewed", "correction_rate", "context_changed", "dice", "minutes"]  # fmt: skip
+    shown = [name for name in told if name in places and places[name].notna().any()]
+    return Section(
+        "What was corrected",
+        "What people changed in the places handed out, against what had been predicted there. A "
+        "place confirmed came back as it was; the correction rate is the share of the voxels asked "
+        "about that were changed.",
+        "a correction rate that does not go down from round to round, classes that never come "
+        "back, and notes on masks that may lie elsewhere.",
+        [
+            table(_spaced(by_round(places)), "Round by round, all classes together."),
+            table(_spaced(places[shown]), folded="Every place and class"),
+        ],
+    )
+
+
+def _spaced(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with blanks in the names of its columns, so that they wrap."""
+    return frame.rename(columns=lambda name: name.replace("_", " "))
 
 
 def rounds(given: Given) -> Section | None:
@@ -157,6 +195,6 @@ def worst(given: Given) -> Section | None:
 
 
 SECTIONS: tuple[Callable[[Given], Section | None], ...] = (
-    registration, noise, denoiser, denoised, training, prediction, evaluation, rounds,
-    worst,
+    registration, noise, denoiser, denoised, training, prediction, evaluation, corrections,
+    rounds, worst,
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 Labels of a patch are (kinds, slices, y, x): the classes and, where it is learnt, the boundary
 between objects that touch; of the middle slice alone, or of all slices for a volumetric network.
+Where only some classes were reviewed (blockface.reviewed), "none of these" is what is learnt.
 """
 
 from collections.abc import Callable
@@ -13,15 +14,26 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from blockface.augment import UNKNOWN, Augmentation, grey, move, sampling_grid
 from blockface.network import Network
+from blockface.reviewed import Without, possible, seen_for
 from blockface.slice_faults import slice_faults
 from blockface.train import Training
 from blockface.unet import Hardware, UNet
 
+BOUNDARY_WEIGHT = (
+    0.25  # at 1 a small network learns no class but the easiest in a few hundred steps
+)
 
-def label_channels(labels: NDArray, values: list[int]) -> NDArray[np.uint8]:
-    """Labels with channel numbers for class ``values``: 0 background, 1 the first class, …"""
+
+def label_channels(
+    labels: NDArray, values: list[int], without: Without | None = None
+) -> NDArray[np.uint8]:
+    """Labels with channel numbers for class ``values``: 0 background, 1 the first class, …
+
+    The codes of ``without`` stay.
+    """
     table = np.full(256, UNKNOWN, np.uint8)
-    table[0] = 0
+    for kept in (0, *(without or ())):
+        table[kept] = kept
     for channel, value in enumerate(values, 1):
         table[value] = channel
     return table[labels]
@@ -67,33 +79,53 @@ def sampler(
     return sample
 
 
-def objective(output: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+def objective(
+    output: torch.Tensor, truth: torch.Tensor, without: Without | None = None
+) -> torch.Tensor:
     """Loss of the classes, ``truth[:, 0]``, and of the boundary, ``truth[:, 1]``, if it is there.
 
-    Its logit is the last channel of ``output``.
+    The boundary's logit is the last channel of ``output``. ``without`` as in `loss`.
     """
     if truth.shape[1] == 1:
-        return loss(output, truth[:, 0])
-    return loss(output[:, :-1], truth[:, 0]) + boundary_loss(output[:, -1], truth[:, 1])
+        return loss(output, truth[:, 0], without)
+    edges = boundary_loss(output[:, -1], truth[:, 1])
+    return loss(output[:, :-1], truth[:, 0], without) + BOUNDARY_WEIGHT * edges
 
 
-def loss(output: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+def loss(output: torch.Tensor, truth: torch.Tensor, without: Without | None = None) -> torch.Tensor:
     """Soft Dice plus cross-entropy over known voxels (nnU-Net, doi:10.1038/s41592-020-01008-z).
 
     ``output`` (n, 1 + classes, …) before softmax, ``truth`` (n, …) with 255 for unknown, … being
-    y, x or z, y, x.
+    y, x or z, y, x. Of the codes ``without`` {code: channels that are not there} the cross-entropy
+    is that of all other channels together, and the Dice of a channel that is not there sees them
+    (marginal and exclusive losses, Shi et al. 2021, doi:10.1016/j.media.2021.101979).
     """
     known = truth != UNKNOWN
     if not known.any():
         return output.sum() * 0
-    entropy = cross_entropy(output, truth, ignore_index=UNKNOWN)
-    shares = output.softmax(1)[:, 1:] * known[:, None]
-    target = one_hot(truth * known, output.shape[1]).movedim(-1, 1)[:, 1:] * known[:, None]
+    if without:
+        entropy = marginal_entropy(output, truth, without)
+        full = truth < output.shape[1]
+        absent = ~torch.from_numpy(possible(without, output.shape[1])).to(truth.device)
+        told = full[:, None] | absent[truth].movedim(-1, 1)[:, 1:]
+    else:
+        entropy = cross_entropy(output, truth, ignore_index=UNKNOWN)
+        full, told = known, known[:, None]
+    shares = output.softmax(1)[:, 1:] * told
+    target = one_hot(truth * full, output.shape[1]).movedim(-1, 1)[:, 1:] * full[:, None]
     axes = [0, *range(2, output.ndim)]
     overlap, size = (shares * target).sum(axes), (shares + target).sum(axes)
     present = target.sum(axes) > 0
     dice = (2 * overlap + 1) / (size + 1)
     return entropy + ((1 - dice) * present).sum() / present.sum().clamp(min=1)
+
+
+def marginal_entropy(output: torch.Tensor, truth: torch.Tensor, without: Without) -> torch.Tensor:
+    """Mean of - log of what all channels that a label may mean have together; as in `loss`."""
+    may = torch.from_numpy(possible(without, output.shape[1])).to(truth.device)
+    known = truth != UNKNOWN
+    logs = output.movedim(1, -1)[known].log_softmax(-1)
+    return -logs.masked_fill(~may[truth[known]], -torch.inf).logsumexp(-1).mean()
 
 
 def boundary_loss(logit: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -129,12 +161,17 @@ def finisher(boundary: bool) -> Callable:
 
 @torch.no_grad()
 def training_dice(
-    model: UNet, images: NDArray, labels: NDArray, classes: int, hardware: Hardware
+    model: UNet,
+    images: NDArray,
+    labels: NDArray,
+    classes: int,
+    hardware: Hardware,
+    without: Without | None = None,
 ) -> dict[str, float]:
     """Mean Dice over the ``classes`` on whole, unchanged patches the network trains on.
 
-    ``labels`` (n, 1 or slices, y, x) of channel numbers. Sparse annotations are too precious to
-    set some aside; the held-out slices judge the result.
+    ``labels`` (n, 1 or slices, y, x) of channel numbers, and codes ``without``. Sparse annotations
+    are too precious to set some aside; the held-out slices judge the result.
     """
     network, depth = model.network, images.shape[1]
     size = images.shape[-1] // network.multiple * network.multiple
@@ -146,9 +183,9 @@ def training_dice(
             output = model(hardware.place(torch.from_numpy(np.ascontiguousarray(image[None]))))
         guess = output[0, : 1 + classes].float().argmax(0).cpu().numpy()
         truth = truth if network.volumetric else truth[0]
-        known = truth != UNKNOWN
         for c in range(1, 1 + classes):
-            a, b = (guess == c) & known, (truth == c) & known
+            seen = seen_for(truth, c, without or {})
+            a, b = (guess == c) & (seen != UNKNOWN), seen == c
             counts[c] += (a & b).sum(), a.sum(), b.sum()
     both, guessed, true = counts[counts[:, 2] > 0].T
     dice = float(np.mean(2 * both / np.maximum(guessed + true, 1))) if len(both) else float("nan")

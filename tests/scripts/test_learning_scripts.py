@@ -143,6 +143,20 @@ def test_every_context_from_annotations_to_probabilities(tmp_path, context):
         assert np.array_equal(volume[:], before[name])
 
 
+def test_what_is_not_a_class_is_learnt_where_that_class_alone_was_reviewed(tmp_path):
+    folder = stack(tmp_path / "s")
+    labels = zarr.open_array(str(folder / "a.zarr"))
+    painted = labels[:]
+    painted[:, ~(truth()[0] == 1)] = np.where(painted[:, ~(truth()[0] == 1)] == 255, 255, 254)
+    labels[:], labels.attrs["without"] = painted, {"254": [1]}  # not a rod: block or nothing
+    assert patches_of(folder, "2d").attrs["without"] == {"254": [1]}
+    _, task = trained(folder, boundary=True, calibration=0.2, steps=400)
+    assert task["calibration"]["voxels"] > 10_000
+    shares = predicted(folder)["probability"][0]
+    found, real = shares >= 255 * task["calibration"]["threshold"], truth() == 1
+    assert 2 * (found & real).sum() / (found.sum() + real.sum()) > 0.6  # 0.2 if unknown
+
+
 def test_a_plain_network_leaves_what_lies_beside_empty(tmp_path):
     folder = stack(tmp_path / "s")
     patches_of(folder, "2d")

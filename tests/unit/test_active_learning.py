@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
@@ -97,8 +98,20 @@ def test_the_true_error_is_one_minus_dice_of_each_slice(project, tmp_path):
     volume = create_volume(
         tmp_path / "p.zarr", (1, *truth.shape), np.uint8, VOXEL, classes=["fibril"], values=[1]
     )
-    volume[0] = 255 * truth
-    volume[0, 3] = 255 * np.roll(truth[3], 15, axis=1)  # half of it
-    errors = active_learning.true_errors(volume, truth)
-    assert errors[3] == pytest.approx(0.5)
-    assert np.delete(errors, 3).tolist() == [0] * 9
+    volume[0] = 100 * truth  # a probability of 0.39
+    volume[0, 3] = 100 * np.roll(truth[3], 15, axis=1)  # half of it
+    for threshold in (0.3, None):
+        volume.attrs["threshold"] = 0.35
+        errors = active_learning.true_errors(volume, truth, threshold)
+        assert errors[3] == pytest.approx(0.5)
+        assert np.delete(errors, 3).tolist() == [0] * 9
+    assert active_learning.true_errors(volume, truth, 0.5).tolist() == [1] * 10
+
+
+def test_the_threshold_is_that_of_the_dataset(project):
+    project.folder.mkdir(parents=True, exist_ok=True)
+    settings = active_learning.configuration(project.stack, 10, 1, 0)
+    for asked in (0.3, None):
+        settings["datasets"]["it"]["threshold"] = asked
+        (project.folder / "config.yaml").write_text(yaml.safe_dump(settings))
+        assert project.threshold == asked

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from blockface.annotations import check_held_out, import_rounds, known_slices
 from blockface.errors import InputError
+from blockface.reviewed import seen_for, without_of
 from blockface.rounds import class_of_name
 from blockface.seg3d import write_nrrd
 from blockface.volume import open_volume
@@ -150,11 +151,15 @@ def test_regions_that_make_no_sense_are_refused(home, row, message):
         imported(home)
 
 
-def test_without_a_file_for_every_class_the_unpainted_stays_unknown(home, caplog):
+def test_without_a_file_for_every_class_the_unpainted_is_not_the_others(home, caplog):
     fibril = box((5, 6), (2, 8), (2, 8))
     save(home / "00" / "fibril.nrrd", fibril)
-    labels, _, table = imported(home)
-    assert np.array_equal(labels[:], np.where(fibril, 1, 255))
+    labels, rounds, table = imported(home)
+    (code,) = without_of(labels.attrs)
+    assert without_of(labels.attrs)[code] == {1}
+    reviewed = fibril.any(axis=(1, 2))[:, None, None]
+    assert np.array_equal(labels[:], np.where(fibril, 1, np.where(reviewed, code, 255)))
+    assert np.array_equal(rounds[:] == 0, np.broadcast_to(reviewed, SHAPE))
     assert "no file for cell" in table["note"][0]
     assert "no file for cell" in caplog.text
 
@@ -176,17 +181,43 @@ def test_later_rounds_override_earlier_ones_where_both_were_reviewed(home):
     assert np.array_equal(imported(home, 1)[1][:] == 0, imported(home, 1)[0][:] != 255)
 
 
-def test_paint_taken_away_by_a_round_of_one_class_becomes_unknown(home):
+def test_paint_taken_away_by_a_round_of_one_class_may_be_any_other(home):
     save(home / "00" / "labels.nrrd", box((5, 6), (2, 8), (2, 8)))
     smaller = box((0, 1), (2, 8), (2, 5), (1, 30, 40))
     save(home / "01" / "fibril.nrrd", smaller, (5, 0, 0))
     labels, rounds, _ = imported(home, 2)
     truth = np.zeros((30, 40), np.uint8)
     truth[2:8, 2:5], truth[2:8, 5:8] = 1, 255
-    assert np.array_equal(labels[5], truth)
-    assert rounds[5, 3, 6] == 255
+    assert np.array_equal(seen_for(labels[5], 2, without_of(labels.attrs)), truth)
+    truth[2:8, 5:8] = 0
+    assert np.array_equal(seen_for(labels[5], 1, without_of(labels.attrs)), truth)
+    assert rounds[5, 3, 6] == 1
     assert rounds[5, 3, 3] == 1
     assert rounds[5, 20, 20] == 0
+
+
+def test_what_rounds_say_of_one_class_each_adds_up(home):
+    painted = {n: box((5, 6), (2 + 9 * n, 8 + 9 * n), (2, 8)) for n in range(2)}
+    save(home / "00" / "cell.nrrd", painted[0])
+    save(home / "01" / "fibril.nrrd", painted[1])
+    labels, rounds, _ = imported(home, 2)
+    truth = np.full(SHAPE, 255, np.uint8)
+    truth[5] = (2 * painted[0] + painted[1])[5]
+    assert np.array_equal(labels[:], truth)  # neither of both is background
+    assert np.array_equal(rounds[5], np.where(painted[0][5], 0, 1))
+    assert known_slices(labels).tolist() == [5]
+
+
+def test_folders_of_one_round_may_speak_of_a_class_each_but_not_against_each_other(home):
+    fibril, cell = box((5, 6), (2, 8), (2, 8)), box((5, 6), (4, 8), (8, 12))
+    save(home / "00" / "a" / "fibril.nrrd", fibril)
+    save(home / "00" / "b" / "cell.nrrd", cell)
+    assert np.array_equal(imported(home)[0][5], (fibril + 2 * cell)[5])
+    save(
+        home / "00" / "c" / "labels.nrrd", 2 * box((0, 1), (2, 8), (8, 12), (1, 30, 40)), (5, 0, 0)
+    )
+    with pytest.raises(InputError, match=r"disagree in \d+ voxels, inside z 5:6, y 2:8, x 2:12"):
+        imported(home)
 
 
 def test_an_empty_correction_means_that_all_was_removed(home):

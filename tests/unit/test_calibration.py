@@ -52,6 +52,18 @@ def test_every_class_has_a_temperature_of_its_own():
     assert log_loss(calibrated(other, found), seen) < log_loss(other, seen) - 0.02
 
 
+def test_what_is_only_known_not_to_be_a_class_helps_and_does_not_mislead():
+    shares, truth, _ = overconfident([2.0] * 3)
+    partly = np.where((np.arange(truth.size) % 2 == 0) & (truth != 1), 254, truth)
+    without = {254: frozenset({1})}
+    np.testing.assert_allclose(fit_temperatures(shares, partly, without), 2.0, rtol=0.1)
+    alone = np.where(truth == 1, 1, 254)  # class 1 reviewed alone: its Dice is that of all
+    sure = np.stack([shares[0], 0 * shares[1]])
+    asked = best_threshold(sure, (truth == 1).astype(int))
+    assert best_threshold(sure, alone, without) == asked
+    assert asked > best_threshold(sure, np.where(truth == 1, 1, 255), {})
+
+
 def test_without_temperatures_nothing_changes_and_shares_stay_shares():
     shares, _, _ = overconfident([2, 2, 2], n=500)
     assert calibrated(shares, None) is shares

@@ -16,6 +16,7 @@ from blockface.annotations import import_rounds, known_slices
 from blockface.bundles import export_bundle
 from blockface.errors import InputError
 from blockface.grids import Grid
+from blockface.reviewed import seen_for, without_of
 from blockface.tables import read_table
 from blockface.volume import create_volume, open_volume
 
@@ -194,7 +195,9 @@ def test_a_class_that_did_not_come_back_is_missing_and_the_other_confirmed(hande
         "fibril": "confirmed", "cell": "missing", "all": "missing"
     }  # fmt: skip
     here = labels[:][box(predicted, offset)][2]
-    assert np.array_equal(here, np.where(predicted[2] == 1, 1, 255))
+    without = without_of(labels.attrs)
+    assert np.array_equal(seen_for(here, 1, without), predicted[2] == 1)
+    assert np.array_equal(seen_for(here, 2, without), np.where(predicted[2] == 1, 1, 255))
 
 
 def test_masks_saved_over_the_prediction_are_taken_and_untouched_ones_refused(handed_out, tmp_path):

@@ -10,6 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 import report
+from blockface.corrections import by_round
 from blockface.noise import Noise, save_noise
 from blockface.tables import write_table
 from blockface.volume import create_volume
@@ -124,6 +125,23 @@ def scores(now, before=0.8):
     return pd.DataFrame(rows, columns=columns.split())
 
 
+def places():
+    """Two places of round 01, one as it was and one corrected, and one of round 02."""
+    shared = {"voxels_added": 0, "voxels_removed": 0, "minutes": np.nan, "note": None}
+    rows = [
+        {"round": 1, "place": "z0017", "z": 17, "class": "all", "status": "confirmed",
+         "voxels_reviewed": 400, "voxels_changed": 0, "context_changed": 0},
+        {"round": 1, "place": "z0004", "z": 4, "class": "fibril", "status": "corrected",
+         "voxels_reviewed": 600, "voxels_changed": 50, "context_changed": 7,
+         "note": "0% of the outlines handed out are left"},
+        {"round": 1, "place": "z0004", "z": 4, "class": "all", "status": "corrected",
+         "voxels_reviewed": 600, "voxels_changed": 50, "context_changed": 7, "minutes": 12.5},
+        {"round": 2, "place": "z0009", "z": 9, "class": "all", "status": "missing",
+         "voxels_reviewed": 0, "voxels_changed": 0, "context_changed": 0},
+    ]  # fmt: skip
+    return pd.DataFrame([shared | row for row in rows])
+
+
 def tables(folder, n):
     rng = np.random.default_rng(2)
     noisy = rng.normal(22, 1, 8)
@@ -148,6 +166,7 @@ def tables(folder, n):
         "history.tsv": history("validation_dice"),
         "patches_table.tsv": pd.DataFrame({"reason": ["", "", "too little foreground"]}),
         "evaluation.csv": scores(0.85),
+        "import_report.tsv": places(),
         "worklist.tsv": pd.DataFrame(worklist),
         "objects_table.csv": objects_table(n),
         "contacts_table.csv": pd.DataFrame(
@@ -216,7 +235,8 @@ def test_every_part_has_its_section_in_the_order_of_the_chain(whole):
     assert Page(whole).headings == [
         "Registered pairs", "The noise", "The denoiser", "The stack, denoised",
         "Training the segmenter",
-        "The prediction", "Scores on held-out slices", "Along the stack, and the worst slices",
+        "The prediction", "Scores on held-out slices", "What was corrected",
+        "Along the stack, and the worst slices",
         "Separated objects", "Measures", "The stack as a whole", "Against the known truth",
         "How it came about",
     ]  # fmt: skip
@@ -239,6 +259,24 @@ def test_summary_tells_numbers_and_the_next_step(whole):
     for text in ("50 × 10 × 10 nm", "before: 0.800", "0.850", "snakemake --cores all",
                  "demo/02", "corrections", "z 17, 4, 9"):  # fmt: skip
         assert text in whole
+
+
+def test_corrections_are_summed_by_round():
+    found = by_round(places()).set_index("round")
+    counts = ["places", "confirmed", "corrected", "class missing"]
+    assert found[counts].to_numpy().tolist() == [[2, 1, 1, 0], [1, 0, 0, 1]]
+    assert found["voxels_reviewed"].tolist() == [1000, 0]
+    assert found["voxels_changed"].tolist() == [50, 0]
+    assert found["correction_rate"].tolist() == [0.05, pytest.approx(np.nan, nan_ok=True)]
+    assert found["context_changed"].tolist() == [7, 0]
+    assert found["minutes"].tolist() == [12.5, pytest.approx(np.nan, nan_ok=True)]
+
+
+def test_what_was_corrected_is_shown_and_odd_masks_are_told(whole):
+    assert "Every place and class" in whole
+    assert "<td>confirmed</td>" in whole
+    told = "Round 01, z0004, fibril: 0% of the outlines handed out are left"
+    assert told in " ".join(Page(whole).alarms)
 
 
 def test_refused_pairs_are_told(whole):

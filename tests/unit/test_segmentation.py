@@ -52,6 +52,40 @@ def test_perfect_is_near_zero_and_every_mistake_costs():
     assert loss(perfect.roll(1, dims=1), truth) > 5
 
 
+NOT = {254: frozenset({1}), 253: frozenset({2, 3})}  # codes: not 1; neither 2 nor 3
+
+
+@given(seed=st.integers(0, 10_000), share=st.floats(0.1, 0.9))
+@settings(max_examples=30, deadline=None)
+def test_not_this_class_says_nothing_of_the_others(seed, share):
+    truth, output = scene(seed, 0.2, classes=3)
+    assert loss(output, truth, NOT).item() == pytest.approx(loss(output, truth).item(), abs=1e-5)
+    rng = torch.Generator().manual_seed(seed)
+    for code, pair in ((254, (0, 2)), (253, (0, 1))):
+        told = truth.clone()
+        told[torch.rand(truth.shape, generator=rng) < share] = code
+        here = (told == code)[:, None]
+        swapped = output.clone()
+        swapped[:, list(pair)] = output[:, list(pair[::-1])]
+        other = torch.where(here, swapped, output)
+        value = loss(output, told, NOT).item()
+        assert loss(other, told, NOT).item() == pytest.approx(value, abs=1e-5)
+        for channel in NOT[code]:
+            more = output.clone()
+            more[:, channel] += 2 * here[:, 0]
+            assert loss(more, told, NOT).item() > value
+
+
+def test_one_class_reviewed_alone_is_learnt_like_yes_or_no():
+    truth, output = scene(3, 0.3, classes=2)
+    alone = torch.where((truth == 0) | (truth == 2), 254, truth)
+    found = loss(output, alone, {254: frozenset({1})})
+    known, p = truth != UNKNOWN, output.softmax(1)[:, 1]
+    entropy = torch.nn.functional.binary_cross_entropy(p[known], (truth[known] == 1).float())
+    overlap, size = p[truth == 1].sum(), p[known].sum() + (truth == 1).sum()
+    assert found.item() == pytest.approx((entropy + 1 - (2 * overlap + 1) / (size + 1)).item())
+
+
 def test_an_absent_class_costs_no_dice():
     truth = torch.zeros(1, 8, 8, dtype=torch.long)
     truth[0, :4] = 1
@@ -71,6 +105,7 @@ def test_dice_weighs_a_small_class_as_much_as_a_large():
 def test_channels_and_probabilities():
     labels = np.array([[0, 3, 7], [255, 9, 3]], np.uint8)
     assert label_channels(labels, [3, 7]).tolist() == [[0, 1, 2], [255, 255, 1]]
+    assert label_channels(labels, [3, 7], {9: {1}}).tolist() == [[0, 1, 2], [255, 9, 1]]
     output = torch.randn(2, 3, 4, 4)
     finish = finisher(boundary=False)
     shares = finish(output)

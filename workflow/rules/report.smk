@@ -46,7 +46,7 @@ rule report:
         held_out_slices=setting("held_out_slices"),
         threshold=setting("threshold"),
         commands=next_round,
-        revision=3,
+        revision=4,
     script:
         "../../scripts/report.py"
 

@@ -24,6 +24,7 @@ def results_of(wildcards):
         denoiser_history=denoised and f"{denoised}/history.tsv",
         denoiser_scores=paired and f"{paired}/scores.csv",
         annotations=trained and f"{folder}/annotations.zarr",
+        import_report=trained and f"{folder}/import_report.tsv",
         patches_table=trained and f"{folder}/patches.tsv",
         history=trained and f"{folder}/segmenter/history.tsv",
         probability=stack and f"{folder}/probability.zarr",

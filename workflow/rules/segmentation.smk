@@ -28,7 +28,7 @@ rule import_annotations:
         classes=setting("classes"),
         held_out_slices=setting("held_out_slices"),
         digests=annotation_digests,
-        revision=1,
+        revision=2,
     script:
         "../../scripts/import_annotations.py"
 
@@ -110,7 +110,7 @@ rule train_segmenter:
     params:
         settings=setting("network", "training", "augmentation", "views", "boundary", "calibration"),
         seed=config["seed"],
-        revision=2,
+        revision=3,
     script:
         "../../scripts/train_segmenter.py"
 

@@ -56,6 +56,7 @@ CHOICES = {
     "loss of gradients too": {"loss": with_gradients},
     "no added noise": {"extra_noise": 0.0, "augmentation": {"noise": 0.0}},
     "a third of the added noise": {"extra_noise": 0.33},
+    "added noise up to four times": {"extra_noise": 4.0},
     "no blur": {"augmentation": {"blur": 0.0}},
     "quarter turns only": {"augmentation": {"oblique": 0.0}},
     "no change of grey": {"augmentation": {"contrast": 0.0, "brightness": 0.0}},

@@ -114,6 +114,8 @@ def train(
         if loss < best:
             best = loss
             kept = {name: value.clone() for name, value in model.state_dict().items()}
+        if time.monotonic() > began + seconds:
+            break
     model.load_state_dict(kept)
 
     @torch.no_grad()

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from filters import FILTERS, best, score
 import train_self_supervised
 from blockface.denoising import denoise_image, load_pairs, span_of
 from blockface.errors import InputError
+from blockface.noise import load_noise
 from blockface.predict import Tiling
 from blockface.tables import read_table, write_table
 from blockface.unet import Hardware, load_model
@@ -95,7 +97,11 @@ def compare(name: str, settings: dict, options: argparse.Namespace) -> Iterator[
             )
             continue
         if method in FILTERS:
-            rows, chosen = best(FILTERS[method], pairs, span, options.threads)
+            filtering = FILTERS[method]
+            if method == "BM3D":
+                noise = load_noise(folder / "noise.json")
+                filtering = replace(filtering, variants=(None, (noise.gain, noise.offset)))
+            rows, chosen = best(filtering, pairs, span, options.threads)
         else:
             if method == NETWORK:
                 denoise = denoiser(folder / "model.pt", options.threads)

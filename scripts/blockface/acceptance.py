@@ -44,9 +44,9 @@ def unfit(noisy: np.ndarray, clean: np.ndarray, limits: Limits) -> str:
             return f"the {name} image is blank"
         if clipped(image) > limits.max_clipped:
             return (
-                f"{clipped(image):.0%} of the {name} image is saturated (grey {image.min():g} or "
-                f"{image.max():g}), more than {limits.max_clipped:.0%}: record it with less "
-                "contrast or another brightness"
+                f"{clipped(image):.0%} of the {name} image is saturated (grey levels "
+                f"{image.min():g} to {image.max():g}, piled up at an end), more than "
+                f"{limits.max_clipped:.0%}: record it with less contrast or another brightness"
             )
     if np.array_equal(noisy, clean):
         return "noisy and clean are the same image (equal pixels)"

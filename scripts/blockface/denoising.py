@@ -42,7 +42,8 @@ def check_accepted(table: str | Path, leave_out: bool) -> None:
     told = [f"{p.noisy} and {p.clean}: {p.reason}" for p in refused.head(3).itertuples()]
     if len(refused) > len(told):
         told.append(f"and {len(refused) - len(told)} more")
-    other = "" if leave_out else ", or set denoisers.<name>.refused_pairs: leave_out"
+    some = len(refused) < len(pairs) and not leave_out
+    other = ", or set denoisers.<name>.refused_pairs: leave_out" if some else ""
     raise InputError(
         f"{table}: {len(refused)} of {len(pairs)} pairs are refused, expected two images of one "
         f"field in each: {'; '.join(told)}; look at registration.png beside it, then mend these "

@@ -92,7 +92,7 @@ def planning_curve(table: pd.DataFrame, path: str | Path) -> Path:
             )  # fmt: skip
         axis.set_xscale("log", base=2)
         axis.set_xticks(FACTORS, [f"1/{f}" if f > 1 else "1" for f in FACTORS])
-        axis.set(xlabel="dwell time, of the noisy images'", ylabel=name)
+        axis.set(xlabel="dwell time (1: that of the noisy images)", ylabel=name)
     axes[2].axhline(0, color="#777777", lw=1)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return save(figure, path)

@@ -94,5 +94,5 @@ def draw_values(axes, found: Estimate) -> None:
     axes.plot(edges, np.exp(-(edges**2) / 2) / np.sqrt(2 * np.pi), color=COLOURS[5],
               label="Gaussian")  # fmt: skip
     axes.set(xlabel="noisy - partner over the model's SD", yscale="log", ylim=(1e-6, 1))
-    axes.set_title(f"SD of all: {found.in_sd.std():.2f} of what the model says")
+    axes.set_title(f"SD of all: {found.in_sd.std():.2f} of the model's")
     axes.legend(loc="lower center")

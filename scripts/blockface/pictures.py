@@ -158,7 +158,7 @@ def denoised_pairs(
         titles = (
             f"pair {number}, {row_scores['split']}: noisy {row_scores['psnr_noisy']:.1f} dB",
             f"denoised {row_scores['psnr_denoised']:.1f} dB",
-            "clean, registered",
+            "partner, registered",
             "taken away",
         )
         for axis, image, title in zip(row, given, titles, strict=True):

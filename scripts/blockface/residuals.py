@@ -10,7 +10,7 @@ from blockface.figures import COLOURS, save, styled
 
 DETAIL = 4.0  # px, SD of the Gaussian beyond which nothing counts as detail
 LAGS = 8  # px
-NOISE, TAKEN = "noise (noisy - long dwell)", "taken away (noisy - denoised)"
+NOISE, TAKEN = "noise (noisy - partner)", "taken away (noisy - denoised)"
 
 
 def lost_detail(denoised: np.ndarray, clean: np.ndarray) -> float:

@@ -97,7 +97,7 @@ def denoiser(given: Given) -> Section | None:
 def pairs_pictures(scores: str) -> list[Picture]:
     """The pictures of pairs kept out of training that lie beside their ``scores``, if they do."""
     captions = {
-        "denoised_pairs.png": "Pairs kept out of training: noisy, denoised, and the long dwell.",
+        "denoised_pairs.png": "Pairs kept out of training: noisy, denoised, and the partner.",
         "residuals.png": "What was taken away, beside the noise that was there: where the curves "
         "agree, only noise was taken; correlation that the noise does not have is lost signal.",
     }

@@ -131,7 +131,7 @@ def test_refusals_have_reasons():
         (*scans(image, far, np.random.default_rng(9)), "shifted by more than 75, 85 px"),
         (image, 255 - image, "correlation"),
         (image, image.copy(), "the same image (equal pixels)"),
-        (np.clip(image, 120, 999), image, "of the noisy image is saturated (grey 120 or"),
+        (np.clip(image, 120, 999), image, "of the noisy image is saturated (grey levels 120 to"),
         (image, np.clip(image, 0, 160), "of the clean image is saturated"),
     ):
         result = register(noisy, clean)

@@ -4,7 +4,7 @@ import logging
 
 from blockface.errors import InputError
 from blockface.layers import Reference
-from blockface.rounds import REGIONS, intersection
+from blockface.rounds import REGIONS, by, intersection
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +42,27 @@ def note_unpainted(file, reference: Reference) -> None:
     )
     log.warning("%s: %s", file.path, note)
     file.notes.append(note)
+
+
+def refuse_other_size(files: list, reference: Reference) -> None:
+    """Raise InputError for masks (each an `AnnotationFile`) that look like another stack's.
+
+    They begin where the stack does and have its depth or its plane, but not its size. As a crop
+    they would count as reviewed whole, and their slices without paint as background.
+    """
+    stack = tuple(reference.shape)
+    for file in files:
+        size, corner = tuple(file.placement.shape), tuple(file.placement.offset)
+        if size == stack or any(corner) or file.listed or file.predicted:
+            continue
+        beside = [f.painted for f in files if tuple(f.placement.shape) == size]
+        bare = int((sum(beside) == 0).sum())
+        if bare and (size[0] == stack[0] or size[1:] == stack[1:]):
+            raise InputError(
+                f"{file.path}: {by(size)} voxels (z y x) against {by(stack)} of the stack, from "
+                f"its first voxel on, and {bare} slices without paint; exported from another "
+                f"volume? If it is a part of this one, say in {REGIONS} beside it what was reviewed"
+            )
 
 
 def refuse_twice(files: list, classes: dict[int, str]) -> None:

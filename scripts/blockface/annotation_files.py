@@ -6,7 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from blockface.annotation_checks import note_unpainted, refuse_empty, refuse_twice
+from blockface.annotation_checks import (
+    note_unpainted,
+    refuse_empty,
+    refuse_other_size,
+    refuse_twice,
+)
 from blockface.errors import InputError
 from blockface.grids import Placement
 from blockface.label_meaning import layer_meaning, meaning_of
@@ -142,6 +147,7 @@ def read_bundle(
         elif not file.listed:
             file.boxes = [file.reach]
     refuse_empty(files, reference, number == 0)
+    refuse_other_size(files, reference)
     refuse_twice(files, classes)
     missing = [n for c, n in classes.items() if not any(c in f.classes for f in files)]
     if missing:

@@ -77,12 +77,29 @@ def test_the_extent_of_crops_counts_and_empty_classes_are_absent_there(home):
 
 @pytest.mark.parametrize("painted", [SHAPE[0], 3])
 def test_a_crop_through_the_whole_stack_is_told_where_it_has_unpainted_slices(home, painted):
-    mask = np.zeros((SHAPE[0], SHAPE[1] - 4, SHAPE[2]), np.uint8)  # or of another, narrower stack
+    mask = np.zeros((SHAPE[0], SHAPE[1] - 4, SHAPE[2]), np.uint8)
     mask[:painted, 3:6, 4:9] = 1
-    save(home / "00" / "fibril.nrrd", mask)
+    save(home / "00" / "fibril.nrrd", mask, (0, 2, 0))
     table = imported(home)[2]
     told = f"{SHAPE[0] - painted} without paint count as reviewed"
     assert (told in str(table["note"][0])) == (painted < SHAPE[0])
+
+
+@pytest.mark.parametrize("less", [(0, 4, 0), (0, 0, 3), (2, 0, 0)])
+def test_a_mask_of_a_smaller_stack_is_refused_unless_it_is_painted_all_through(home, less):
+    size = np.subtract(SHAPE, less)
+    fibril, cell = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
+    fibril[:3, 3:6, 4:9] = 1
+    save(home / "00" / "fibril.nrrd", fibril)
+    save(home / "00" / "cell.nrrd", cell)
+    with pytest.raises(InputError, match=r"cell.nrrd: .*, from its first voxel on, and"):
+        imported(home)
+    regions(home / "00", ("*", 0, 3, 0, 10, 0, 10))
+    assert imported(home)[2]["voxels_reviewed"].tolist() == [300, 300]
+    (home / "00" / "regions.tsv").unlink()
+    cell[3:, 8:9, 4:9] = 1
+    save(home / "00" / "cell.nrrd", cell)
+    assert imported(home)[2]["voxels_reviewed"].tolist() == [size.prod(), size.prod()]
 
 
 def test_label_maps_and_tiff_stacks_give_the_same_labels(home):

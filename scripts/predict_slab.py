@@ -15,27 +15,13 @@ from blockface.votes import votes_of
 
 
 def main(
-    *,
-    image,
-    model,
-    probability,
-    classes,
-    slab,
-    slabs,
-    threads,
-    boundary=None,
-    votes=None,
+    *, image, model, probability, classes, slab, slabs, threads, boundary=None, votes=None,
     size=None,
-) -> None:
+) -> None:  # fmt: skip
     hardware = Hardware.best(threads)
     source = open_volume(image)
     network, task = load_model(model, hardware, kind="segmenter")
-    if classes and set(classes.values()) != set(task["classes"]):
-        raise InputError(
-            f"{model}: this network knows the classes {', '.join(task['classes'])}; expected "
-            f"{', '.join(classes.values())}; name the same classes in the configuration"
-        )
-    check_size(model, network.network, size or {})
+    check_network(model, network.network, task, classes, size or {})
     check_stack(source, image, model, task, axes=slice(0 if network.network.context else 1, 3))
     grey, names = source.attrs["grey"], task["classes"]
     members, calibration = len(getattr(network, "members", [0])), task.get("calibration", {})
@@ -89,12 +75,17 @@ def as_bytes(shares):
     return (shares * 255).round().astype(np.uint8)
 
 
-def check_size(model, network, expected: dict) -> None:
-    """Refuse a network of another size than the configuration's, which was not trained here."""
-    found = {key: getattr(network, key) for key in expected}
-    if found != expected:
+def check_network(model, network, task, classes, size) -> None:
+    """Refuse a network of other classes, or not of the size that the configuration trains."""
+    if classes and set(classes.values()) != set(task["classes"]):
         raise InputError(
-            f"{model}: a network of {found}, expected {expected} as the configuration says, which "
+            f"{model}: this network knows the classes {', '.join(task['classes'])}; expected "
+            f"{', '.join(classes.values())}; name the same classes in the configuration"
+        )
+    found = {key: getattr(network, key) for key in size}
+    if found != size:
+        raise InputError(
+            f"{model}: a network of {found}, expected {size} as the configuration says, which "
             "trains it; remove the file to have it trained again, or name another iteration's "
             "network under segmenter"
         )

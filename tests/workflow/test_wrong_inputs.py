@@ -93,6 +93,15 @@ def test_a_fault_in_a_round_leaves_what_was_imported_of_it(project):
     assert before.items() <= hashes(project / ITERATION).items()
 
 
+def test_what_a_killed_update_kept_is_not_in_the_way_of_the_next(project):
+    kept_by_it = project / ".snakemake/backups" / ITERATION / "annotations.zarr"
+    shutil.copytree(project / ITERATION / "annotations.zarr", kept_by_it)
+    write_mask(project / "annotations/demo/00/late/fibril.nrrd", np.ones((40, 96, 100), np.uint8))
+    done = project.snakemake(f"{ITERATION}/annotations.zarr")
+    assert "late/fibril.nrrd: " in done.stdout
+    assert "FileExistsError" not in done.stdout
+
+
 def test_a_training_that_fails_leaves_the_network_of_before(project):
     model = f"{ITERATION}/segmenter/model.pt"
     before = hashes(project / model)

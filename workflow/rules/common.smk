@@ -29,11 +29,12 @@ wildcard_constraints:
 if workflow.is_main_process and any(Path(".snakemake/locks").glob("*.lock")):
     if at_work.alone() and at_work.RUN.read_text() == "local":
         shutil.rmtree(".snakemake/locks")
-        shutil.rmtree(".snakemake/backups", ignore_errors=True)  # else the next update fails
 at_work.begin(at_work.RUN)
 
 
 onstart:
+    # what a killed run had kept of files it was updating; the next update would stumble over it
+    shutil.rmtree(".snakemake/backups", ignore_errors=True)
     at_work.RUN.write_text("local" if workflow.local_exec else "cluster")
 
 

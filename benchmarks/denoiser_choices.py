@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -52,7 +53,7 @@ CHOICES = {
     "no weight averaging": {"training": {"averaging": 0.0}},
     "averaging over 15 %": {"training": {"averaging": 0.15}},
     "squared error": {"loss": torch.nn.functional.mse_loss},
-    "absolute error": {"loss": torch.nn.functional.l1_loss},
+    "squared error below 0.1": {"loss": partial(torch.nn.functional.huber_loss, delta=0.1)},
     "loss of gradients too": {"loss": with_gradients},
     "no added noise": {"extra_noise": 0.0, "augmentation": {"noise": 0.0}},
     "a third of the added noise": {"extra_noise": 0.33},

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+from snakemake.utils import available_cpu_count
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -17,7 +18,8 @@ class Demo:
     """A working directory of the demo; of each step, ``seconds`` it took and what it printed."""
 
     folder: Path
-    options: tuple[str, ...] = ("--cores", "2")
+    # two cores, or the one that this process may use: jobs on a cluster get no more either
+    options: tuple[str, ...] = ("--cores", str(min(2, available_cpu_count())))
     settings: tuple[str, ...] = ()
     config: Path = REPOSITORY / "config/config.yaml"
     environment: dict[str, str] | None = None

@@ -108,7 +108,7 @@ rule train_denoiser:
     params:
         settings=denoiser_settings("network", "training", "augmentation", "extra_noise", "views"),
         seed=config["seed"],
-        revision=2,
+        revision=3,
     script:
         "../../scripts/train_denoiser.py"
 
@@ -136,7 +136,7 @@ rule plan_dwell_time:
     params:
         settings=denoiser_settings("network", "training", "augmentation", "views"),
         seed=config["seed"],
-        revision=1,
+        revision=2,
     script:
         "../../scripts/plan_dwell_time.py"
 

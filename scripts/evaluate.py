@@ -48,19 +48,8 @@ def main(
     rows = [read_table(earlier, tuple(COLUMNS[:-2]))] if earlier else []
     if previous_probability:
         rounds = open_volume(rounds or Path(annotations).with_name("annotation_rounds.zarr"))
-        slices = [z for z in known_slices(truth).tolist() if z not in held_out]
         before = open_volume(previous_probability)
-        level = threshold_of(before, threshold)
-        found = agreement(before, truth, rounds, int(iteration), slices, level)
-        for row in found.to_dict("records"):
-            log.info("%(class)s: %(changed)d of %(voxels)d corrected voxels were changed", row)
-            if row["dice"] < 0.05:
-                log.warning(
-                    "%(class)s: prediction and correction hardly overlap (Dice %(dice).3f);"
-                    " do the masks belong to this stack?",
-                    row,
-                )
-        rows.append(found.assign(iteration=int(iteration) - 1, split="corrected"))
+        rows.append(corrected(before, truth, rounds, int(iteration), held_out, threshold))
     percent = annotated_percent(truth, held_out)
     level = threshold_of(predicted, threshold)
     totals, used = score_slices(predicted, truth, held_out, values, level)
@@ -86,6 +75,22 @@ def main(
             "held_out_slices and paint them in any round"
         )
     write_table(pd.concat(rows, ignore_index=True).reindex(columns=COLUMNS), evaluation)
+
+
+def corrected(before, truth, rounds, iteration, held_out, threshold) -> pd.DataFrame:
+    """Rows of the prediction ``before`` against what the person then made of it, and its log."""
+    slices = [z for z in known_slices(truth).tolist() if z not in held_out]
+    level = threshold_of(before, threshold)
+    found = agreement(before, truth, rounds, iteration, slices, level)
+    for row in found.to_dict("records"):
+        log.info("%(class)s: %(changed)d of %(voxels)d corrected voxels were changed", row)
+        if row["dice"] < 0.05:
+            log.warning(
+                "%(class)s: prediction and correction hardly overlap (Dice %(dice).3f);"
+                " do the masks belong to this stack?",
+                row,
+            )
+    return found.assign(iteration=iteration - 1, split="corrected")
 
 
 if __name__ == "__main__":

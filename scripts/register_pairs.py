@@ -48,8 +48,12 @@ def main(*, pairs, table, figure, registered, settings, rescale_to_nm, threads):
 
     with ThreadPoolExecutor(threads) as pool:
         for image, other, result, row in pool.map(one, range(len(listed))):
-            said = "; ".join(filter(None, (row["reason"] or "accepted", row["remarks"])))
-            log.info("pair %d of %d: %s", len(rows) + 1, len(listed), said)
+            log.info(
+                "pair %d (%d of %d): %s",
+                row["pair"], len(rows) + 1, len(listed), row["reason"] or "accepted",
+            )  # fmt: skip
+            if row["remarks"]:
+                log.warning("%s, pair %d: %s", pairs, row["pair"], row["remarks"])
             rows.append(row)
             if sum(p.result.accepted == result.accepted for p in panels) < SHOWN:
                 panels.append(panel(f"pair {row['pair']}", image, other, result))

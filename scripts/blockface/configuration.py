@@ -98,64 +98,74 @@ def check_names(config: dict, source: str) -> None:
             f"{source}: denoisers.self_supervised: the name is taken by the way to do without "
             "pairs; expected another name"
         )
-    for name, dataset in config["datasets"].items():
-        where = f"{source}: datasets.{name}"
-        if name in ("denoisers", "compare"):
-            raise InputError(f"{where}: results/{name} is taken; expected another name")
-        entry = next(key for key in ("stack", "labels", "objects") if key in dataset)
-        if not Path(dataset[entry]).exists() and ":" not in dataset[entry]:
+    for name in config["datasets"]:
+        check_dataset(name, config, source)
+
+
+def check_dataset(name: str, config: dict, source: str) -> None:
+    """Refuse what the dataset ``name`` asks for and is not there: files, denoisers, networks."""
+    dataset, where = config["datasets"][name], f"{source}: datasets.{name}"
+    if name in ("denoisers", "compare"):
+        raise InputError(f"{where}: results/{name} is taken; expected another name")
+    entry = next(key for key in ("stack", "labels", "objects") if key in dataset)
+    if not Path(dataset[entry]).exists() and ":" not in dataset[entry]:
+        raise InputError(
+            f"{where}.{entry}: {dataset[entry]} not found; expected a file or folder, from "
+            f"the working directory {Path.cwd()} (for another configuration than "
+            "config/config.yaml, the demo's, name it by --configfile)"
+        )
+    denoiser, segmenter = dataset["denoiser"], dataset["segmenter"]
+    if denoiser not in (None, "self_supervised", *config["denoisers"]):
+        known = ", ".join(config["denoisers"]) or "none"
+        raise InputError(
+            f"{where}.denoiser: {denoiser!r} is not among the denoisers ({known}); name one, "
+            "or self_supervised, which needs no pairs"
+        )
+    if segmenter and dataset["annotations"]:
+        raise InputError(
+            f"{where}: found both annotations and segmenter; expected one: train a network of "
+            "its own, or take another dataset's"
+        )
+    if segmenter and segmenter.split("/")[0] not in config["datasets"]:
+        model = Path("results", segmenter, "segmenter", "model.pt")
+        if not model.is_file():
             raise InputError(
-                f"{where}.{entry}: {dataset[entry]} not found; expected a file or folder, from "
-                f"the working directory {Path.cwd()} (for another configuration than "
-                "config/config.yaml, the demo's, name it by --configfile)"
+                f"{where}.segmenter: {model} not found, and no dataset is called "
+                f"{segmenter.split('/')[0]!r}; expected <dataset>/iter_NN"
             )
-        denoiser, segmenter = dataset["denoiser"], dataset["segmenter"]
-        if denoiser not in (None, "self_supervised", *config["denoisers"]):
-            known = ", ".join(config["denoisers"]) or "none"
+    check_classes(dataset, where)
+
+
+def check_classes(dataset: dict, where: str) -> None:
+    """Refuse classes, or what depends on them, that do not fit together; ``where`` for messages."""
+    if dataset["annotations"] and not dataset["classes"]:
+        raise InputError(
+            f"{where}.classes: missing; expected the value and name of each class, such as "
+            "{1: fibril}"
+        )
+    context, slices = dataset["context"], dataset["patches"]["context"]
+    if slices is not None and (slices == 0) != (context == "2d"):
+        raise InputError(
+            f"{where}: found context {context} and patches.context {slices}; expected 0 in 2d "
+            "and at least 1 in 2.5d and 3d; leave patches.context out"
+        )
+    least, classes = dataset["patches"]["min_foreground"], dataset["classes"].values()
+    unknown = sorted(set(least) - set(classes)) if isinstance(least, dict) else []
+    if unknown:
+        raise InputError(
+            f"{where}.patches.min_foreground: {unknown[0]!r} is not a class; expected "
+            f"{', '.join(classes)}"
+        )
+    if isinstance(dataset["separate"], dict) and classes:
+        try:
+            ways(dataset["separate"], list(classes))
+        except InputError as error:
+            raise InputError(f"{where}.{error}") from None
+    for value in dataset["classes"]:
+        if not str(value).isdigit() or not 1 <= int(value) <= 254:
             raise InputError(
-                f"{where}.denoiser: {denoiser!r} is not among the denoisers ({known}); name one, "
-                "or self_supervised, which needs no pairs"
+                f"{where}.classes: value {value!r}; expected whole numbers from 1 to 254"
             )
-        if segmenter and dataset["annotations"]:
-            raise InputError(
-                f"{where}: found both annotations and segmenter; expected one: train a network of "
-                "its own, or take another dataset's"
-            )
-        if segmenter and segmenter.split("/")[0] not in config["datasets"]:
-            model = Path("results", segmenter, "segmenter", "model.pt")
-            if not model.is_file():
-                raise InputError(
-                    f"{where}.segmenter: {model} not found, and no dataset is called "
-                    f"{segmenter.split('/')[0]!r}; expected <dataset>/iter_NN"
-                )
-        if dataset["annotations"] and not dataset["classes"]:
-            raise InputError(
-                f"{where}.classes: missing; expected the value and name of each class, such as "
-                "{1: fibril}"
-            )
-        context, slices = dataset["context"], dataset["patches"]["context"]
-        if slices is not None and (slices == 0) != (context == "2d"):
-            raise InputError(
-                f"{where}: found context {context} and patches.context {slices}; expected 0 in 2d "
-                "and at least 1 in 2.5d and 3d; leave patches.context out"
-            )
-        least, classes = dataset["patches"]["min_foreground"], dataset["classes"].values()
-        unknown = sorted(set(least) - set(classes)) if isinstance(least, dict) else []
-        if unknown:
-            raise InputError(
-                f"{where}.patches.min_foreground: {unknown[0]!r} is not a class; expected "
-                f"{', '.join(classes)}"
-            )
-        if isinstance(dataset["separate"], dict) and classes:
-            try:
-                ways(dataset["separate"], list(classes))
-            except InputError as error:
-                raise InputError(f"{where}.{error}") from None
-        for value in dataset["classes"]:
-            if not str(value).isdigit() or not 1 <= int(value) <= 254:
-                raise InputError(
-                    f"{where}.classes: value {value!r}; expected whole numbers from 1 to 254"
-                )
 
 
 def check_pairs(name: str, denoiser: dict, count: int, source: str) -> None:

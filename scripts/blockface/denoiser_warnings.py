@@ -6,8 +6,7 @@ import pandas as pd
 
 from blockface.figures import pair_name
 from blockface.given import Given
-
-FEW_FIELDS = 6  # with fewer accepted, one of them kept out, a result hangs on which they are
+from blockface.pairs import ENOUGH_FIELDS
 
 
 def denoiser_warnings(given: Given) -> list[str]:
@@ -38,7 +37,7 @@ def few_fields(pairs: pd.DataFrame, scores: pd.DataFrame | None) -> list[str]:
     """A warning where few fields were there to learn from, with how sure the gain is."""
     accepted = pairs[pairs["accepted"].astype(bool)]
     count = accepted["field"].nunique() if "field" in accepted else len(accepted)
-    if count >= FEW_FIELDS:
+    if count > ENOUGH_FIELDS:  # one of them is kept out
         return []
     told = (
         f"Only {count} fields with accepted pairs; 8 or more are advised, for what a denoiser "

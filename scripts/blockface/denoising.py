@@ -13,6 +13,7 @@ from skimage.metrics import structural_similarity
 from blockface.augment import Augmentation, grey, more_noise, move, sampling_grid
 from blockface.errors import InputError
 from blockface.noise import Noise
+from blockface.pairs import ENOUGH_FIELDS
 from blockface.patches import check_size, grid
 from blockface.predict import Tiling, levelled, normalised, predict_slice
 from blockface.residuals import lost_detail
@@ -21,7 +22,6 @@ from blockface.train import Training
 from blockface.unet import Hardware, UNet
 
 log = logging.getLogger(__name__)
-ENOUGH_FIELDS = 5  # with fewer to learn from, the result hangs on which ones they are
 BLOCKS = 6  # parts along each side of a pair, of which the uncertainty of its score is read
 
 

@@ -9,14 +9,16 @@ from collections.abc import Callable
 from blockface import at_work
 from blockface.errors import InputError
 
+OURS = ("blockface", "__main__")  # names of loggers
+
 log = logging.getLogger("blockface")
 
 
 def run(main: Callable, job) -> None:
     """Call ``main`` with the named inputs, outputs and params of a Snakemake ``job``, and threads.
 
-    Lines go to the job's log file. A mistake of the user and a full disk end the program with one
-    line on standard error and in the log; anything else with its traceback.
+    Lines go to the job's log file, warnings to standard error as well. A mistake of the user and a
+    full disk end the program with one line in both; anything else with its traceback.
     """
     logging.basicConfig(
         filename=job.log[0],
@@ -26,6 +28,10 @@ def run(main: Callable, job) -> None:
         force=True,
     )
     logging.captureWarnings(True)
+    shown = logging.StreamHandler()
+    shown.setFormatter(logging.Formatter("Warning: %(message)s"))
+    shown.addFilter(is_for_the_user)
+    logging.getLogger().addHandler(shown)
     named = {**dict(job.input.items()), **dict(job.output.items()), **dict(job.params.items())}
     # revision is there for Snakemake to see it change; Parquet lies beside each text table
     named = {k: v for k, v in named.items() if k != "revision" and not k.endswith("_parquet")}
@@ -46,6 +52,11 @@ def run(main: Callable, job) -> None:
             "as they were; free some space and start again, finished parts are kept"
         )
     log.info("done in %.1f s", time.monotonic() - started)
+
+
+def is_for_the_user(record: logging.LogRecord) -> bool:
+    """Whether a line of the log is a warning of ours; those of libraries stay in the log."""
+    return record.levelno == logging.WARNING and record.name.split(".")[0] in OURS
 
 
 def full_disk(error: BaseException | None) -> OSError | None:

@@ -84,6 +84,7 @@ def draw_lines(axes, found: Estimate) -> None:
         axes.plot(offsets, lw=0.7, color=COLOURS[i], label=f"pair {i + 1}")
     axes.axhline(0, color="#777777", lw=0.8)
     axes.set(xlabel="line", ylabel="offset (grey levels)")
+    axes.legend()
     axes.set_title(f"lines: SD from one to the next {found.noise.line_sd:.2g}")
 
 
@@ -93,6 +94,6 @@ def draw_values(axes, found: Estimate) -> None:
     axes.hist(found.in_sd.ravel(), edges, density=True, color=COLOURS[4], label="residual")
     axes.plot(edges, np.exp(-(edges**2) / 2) / np.sqrt(2 * np.pi), color=COLOURS[5],
               label="Gaussian")  # fmt: skip
-    axes.set(xlabel="noisy - partner over the model's SD", yscale="log", ylim=(1e-6, 1))
+    axes.set(xlabel="noisy - partner over the model's SD", yscale="log", ylim=(1e-6, 10))
     axes.set_title(f"SD of all: {found.in_sd.std():.2f} of the model's")
-    axes.legend(loc="lower center")
+    axes.legend(loc="upper left")

@@ -11,6 +11,8 @@ import pandas as pd
 from blockface.errors import InputError
 from blockface.tables import read_table
 
+ENOUGH_FIELDS = 5  # with fewer to learn from, the result hangs on which ones they are
+
 
 def read_pairs(pairs_tsv: str | Path) -> pd.DataFrame:
     """Table with the paths ``noisy`` and ``clean`` of every pair, one row each, in file order.

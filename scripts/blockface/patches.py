@@ -126,15 +126,7 @@ def choose(
         rows, columns=["z", "y", "x", "reviewed", "kept", "reason"] if not rows else None
     )
     if not table["kept"].any():
-        free = table[~table["reason"].str.startswith("held-out")] if rows else table
-        where = ", ".join(map(str, sorted(set(free["z"])))) if len(free) else "none"
-        best = {n: free[f"foreground_{n}"].max() if len(free) else 0.0 for n in classes.values()}
-        raise InputError(
-            f"{source}: no patch of {size} × {size} pixels reaches min_foreground: found at most "
-            + ", ".join(f"{n} {best[n]:.4f} (expected {min_foreground[n]:g})" for n in best)
-            + f" in {len(free)} places on slices {where}; lower patches.min_foreground or "
-            "paint more"
-        )
+        raise InputError(f"{source}: {nothing_kept(table, size, min_foreground, classes.values())}")
     spare = table.index[~table["kept"] & (table["reason"] == "too little foreground")]
     count = min(len(spare), round(background_share * table["kept"].sum()))
     through = np.random.default_rng(seed).choice(spare, size=count, replace=False)
@@ -142,6 +134,20 @@ def choose(
     table.loc[through, "reason"] = "background let through"
     log.info("%d of %d places kept, %d of them background", table["kept"].sum(), len(table), count)
     return table
+
+
+def nothing_kept(
+    table: pd.DataFrame, size: int, min_foreground: dict[str, float], names: Iterable[str]
+) -> str:
+    """Message for a ``table`` as of `choose` in which no place reaches ``min_foreground``."""
+    free = table[~table["reason"].str.startswith("held-out")] if len(table) else table
+    where = ", ".join(map(str, sorted(set(free["z"])))) if len(free) else "none"
+    best = {n: free[f"foreground_{n}"].max() if len(free) else 0.0 for n in names}
+    found = ", ".join(f"{n} {best[n]:.4f} (expected {min_foreground[n]:g})" for n in best)
+    return (
+        f"no patch of {size} × {size} pixels reaches min_foreground: found at most {found} in "
+        f"{len(free)} places on slices {where}; lower patches.min_foreground or paint more"
+    )
 
 
 def share_of(value: int, labels: NDArray) -> float:

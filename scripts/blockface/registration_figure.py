@@ -107,12 +107,13 @@ def draw_drift(axes, result: Registration) -> None:
     for parts, where, style in drawn:
         for values, name, colour in zip(parts, ("y", "x"), ("tab:blue", "tab:orange"), strict=True):
             axes.plot(values, style, color=colour, label=f"{name} by {where}")
-    for line in result.drift.jumps:
-        axes.axvline(line, color="tab:red", lw=0.7, ls="--", label=f"jump at line {line}")
+    for number, line in enumerate(result.drift.jumps):
+        label = None if number else "jump"
+        axes.axvline(line, color="tab:red", lw=0.7, ls="--", label=label)
     axes.set_xlabel("line or column (px)", fontsize=8)
     axes.set_ylabel("displacement (px)", fontsize=8)
     axes.tick_params(labelsize=7)
-    axes.legend(fontsize=6)
+    axes.legend(fontsize=6, loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False)
 
 
 def draw_tiles(axes, item: Panel, shape: tuple[int, int]) -> None:
@@ -141,6 +142,6 @@ def draw_tiles(axes, item: Panel, shape: tuple[int, int]) -> None:
     axes.tick_params(labelsize=7)
     axes.set_title(
         f"left: median {result.residual:.2f}, 95 % {result.residual_p95:.2f} px\n"
-        f"tiles of {TILE} px, arrows {ARROW} times as long",
+        f"tiles of {TILE} px, arrows {ARROW} times as long; red: the part shown",
         fontsize=8,
     )

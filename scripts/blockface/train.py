@@ -140,30 +140,15 @@ def fit(
     every ``save_every_s`` seconds; one of other ``made_from`` is begun again.
     """
     parts = begin(network, training, hardware)
-    model, average, optimizer, schedule = parts.values()
+    model, average, schedule = (parts[name] for name in ("model", "average", "schedule"))
     state = restore(checkpoint, parts, made_from)
     every = max(1, training.steps // training.validations)
     began = time.monotonic()
     saved = began if state["step"] else -save_every_s
     losses: list[float] = state["losses"]
     for step in range(state["step"], training.steps):
-        model.train()
-        images, targets = sample(generator(training.seed, step))
-        with hardware.autocast():
-            output = model(images)
-        value = loss(output.float(), targets)
-        if not torch.isfinite(value):
-            raise FloatingPointError(
-                f"loss is {value.item()} at step {step}; lower training.learning_rate "
-                f"(now {training.learning_rate:g})"
-            )
-        optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        average.update_parameters(model)
-        losses.append(value.item())
+        batch = sample(generator(training.seed, step))
+        losses.append(learn(parts, batch, loss, hardware, f"step {step}"))
         if (step + 1) % every == 0 or step + 1 == training.steps:
             calibrate(average.module, sample, training.seed, hardware)
             numbers = validate(average.module.eval())
@@ -190,6 +175,33 @@ def fit(
     model.load_state_dict(state["best"]["weights"])
     log.info("kept the weights of step %d", state["best"]["step"])
     return model.eval(), history
+
+
+def learn(parts: dict, batch: tuple, loss: Callable, hardware: Hardware, where: str) -> float:
+    """Loss of a ``batch`` (images, targets), after one step of the optimizer on it.
+
+    Raises
+    ------
+    FloatingPointError
+        The loss is not finite.
+    """
+    images, targets = batch
+    model = parts["model"].train()
+    with hardware.autocast():
+        output = model(images)
+    value = loss(output.float(), targets)
+    if not torch.isfinite(value):
+        raise FloatingPointError(
+            f"loss is {value.item()} at {where}; lower training.learning_rate "
+            f"(now {parts['optimizer'].defaults['lr']:g})"
+        )
+    parts["optimizer"].zero_grad(set_to_none=True)
+    value.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    parts["optimizer"].step()
+    parts["schedule"].step()
+    parts["average"].update_parameters(model)
+    return value.item()
 
 
 def weights_of(model: UNet) -> dict:

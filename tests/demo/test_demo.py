@@ -78,25 +78,50 @@ def test_denoising_keeps_grey_range_and_type(demo):
     assert np.abs(moved).max() < 0.5  # grey levels: no slice flickers
 
 
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_nothing_is_invented_in_empty_resin(demo, share, capsys):
-    """An even grey with the pairs' own noise, as the denoiser never saw it: it stays even."""
+def denoised_flat(demo, share: float, noise_of, capsys) -> tuple[np.ndarray, np.ndarray, float]:
+    """An even grey under noise, denoised by the demo's network, and the share that looks like more.
+
+    ``noise_of(flat, noise, levels, rng)`` as `noise_like`; both images are in grey levels.
+    """
     folder, hardware = demo / "results/denoisers/demo", Hardware.best(2)
     model, task = load_model(folder / "model.pt", hardware, "denoiser")
     levels = low, high = tuple(task["grey"])
     flat = torch.full((1, 1, 256, 256), 2 * share - 1)
     rng = torch.Generator().manual_seed(1)
-    noise = noise_like(flat, load_noise(folder / "noise.json"), levels, rng)
+    noise = noise_of(flat, load_noise(folder / "noise.json"), levels, rng)
     noisy = ((flat + noise)[0, 0].numpy() + 1) * (high - low) / 2 + low
     made = denoise_image(model, noisy, levels, Tiling(), hardware)
     grey = low + share * (high - low)
     far = np.mean(np.abs(made - grey) > 0.25 * (high - low))  # as far as fibrils from the matrix
     with capsys.disabled():
-        print(f"\nempty resin of grey {grey:.0f}: SD {noisy.std():.1f}, denoised {made.std():.1f}, "
+        print(f"\neven grey of {grey:.0f}: SD {noisy.std():.1f}, denoised {made.std():.1f}, "
               f"{100 * far:.3f} % of it as far off as a fibril")  # fmt: skip
+    return noisy, made, far
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_nothing_is_invented_in_empty_resin(demo, share, capsys):
+    """An even grey with the pairs' own noise, as the denoiser never saw it: it stays even."""
+    noisy, made, far = denoised_flat(demo, share, noise_like, capsys)
     assert made.std() < 0.3 * noisy.std()
     assert abs(made.mean() - noisy.mean()) < 0.5
     assert far < 1e-3
+
+
+@pytest.mark.parametrize(("strength", "most"), [(1, 1e-3), (2, 1e-2)])
+def test_nothing_is_invented_in_pure_noise(demo, strength, most, capsys):
+    """Noise of another kind than the pairs', pixel by pixel, with no image behind.
+
+    As strong as theirs, and twice: beyond all that the network was trained on.
+    """
+
+    def white(flat, noise, levels, rng):
+        sd = noise.variance(np.mean(levels)) ** 0.5 * 2 / (levels[1] - levels[0])
+        return strength * sd * torch.randn(flat.shape, generator=rng)
+
+    noisy, made, far = denoised_flat(demo, 0.5, white, capsys)
+    assert made.std() < 0.3 * noisy.std()
+    assert far < most
 
 
 def held_out(demo, number: int) -> pd.Series:

@@ -1,6 +1,7 @@
 """What a rule's script says where it stops."""
 
 import errno
+import logging
 from types import SimpleNamespace
 
 import pytest
@@ -64,3 +65,16 @@ def test_any_other_error_keeps_its_traceback(tmp_path):
     with pytest.raises(ValueError, match="a fault of the program"):
         run(main, job(tmp_path))
     assert "Traceback" in (tmp_path / "log").read_text()
+
+
+def test_warnings_reach_the_terminal_and_those_of_libraries_do_not(tmp_path, capfd):
+    def main(**_):
+        logging.getLogger("blockface.stack").warning("a.tif: one slice is blank")
+        logging.getLogger("__main__").info("slice 3")
+        logging.getLogger("tifffile").warning("a tag is odd")
+
+    run(main, job(tmp_path))
+    assert capfd.readouterr().err == "Warning: a.tif: one slice is blank\n"
+    written = (tmp_path / "log").read_text()
+    for told in ("one slice is blank", "slice 3", "a tag is odd"):
+        assert told in written

@@ -105,3 +105,15 @@ def reading_order(corner: np.ndarray, chunks: tuple[int, int, int]) -> np.ndarra
     """Order of boxes with first corners (n, 3) in which neighbours share chunks."""
     z, y, x = (corner // np.asarray(chunks)).T
     return np.lexsort((corner[:, 2], corner[:, 1], corner[:, 0], np.where(y % 2, -x, x), y, z))
+
+
+def batches(sizes: np.ndarray, limit: int) -> Iterator[slice]:
+    """Runs of objects that are worked at together: of ``limit`` in size at most, or one alone."""
+    first, held = 0, 0
+    for k, n in enumerate(sizes.tolist()):
+        if held and held + n > limit:
+            yield slice(first, k)
+            first, held = k, 0
+        held += n
+    if held:
+        yield slice(first, len(sizes))

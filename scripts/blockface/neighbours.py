@@ -5,6 +5,7 @@ distance between their corners, so surfaces are kept as the lattice points on th
 read from the volume when they are needed and kept in a cache of limited size.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterator
 
@@ -12,9 +13,13 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from blockface.crops import Crops, pieces
+from blockface.crops import Crops, batches, pieces
+from blockface.nodes import numbering
+from blockface.runs import Runs
 
 PART_VOXELS = 2**20
+PREPARED = 2**20  # lattice corners in the boxes of objects that are looked at in one step
+FEW = 2000  # points
 TREE_BYTES = 96 * 2**20
 POINT_BYTES = 48  # of a point in a tree
 PAIRS = 2**18  # whose gap, or least gap, is remembered
@@ -22,19 +27,35 @@ HAIR = 1e-9  # so that a distance equal to the limit is found
 LARGE = 0.95  # share of the objects, by size, that the search grid holds; it looks at others always
 
 
-def corner_points(mask: np.ndarray) -> np.ndarray:
-    """Lattice corners (n, 3), from the array's corner, on the surface of the voxels in ``mask``."""
-    count = np.pad(mask, 1).astype(np.uint8)
-    for axis in range(3):
-        low, high = [slice(None)] * 3, [slice(None)] * 3
-        low[axis], high[axis] = slice(None, -1), slice(1, None)
-        count = count[tuple(low)] + count[tuple(high)]
-    return np.argwhere((count > 0) & (count < 8))
+def corner_points(voxels: np.ndarray, runs: Runs, lo: np.ndarray, hi: np.ndarray) -> list:
+    """Lattice corners (n, 3) on the surface of each object, in voxels.
+
+    ``voxels`` (3, n) are the objects', one's after the other's as in ``runs``, within their boxes
+    ``lo`` to ``hi`` (k, 3). A corner is on the surface if some of the eight voxels round it are the
+    object's and some are not.
+    """
+    stride, base = numbering((hi - lo).T + 1)
+    own = ((voxels - runs.spread(lo.T)) * runs.spread(stride)).sum(axis=0) + runs.spread(base)
+    count = np.zeros(base[-1] + np.prod(hi[-1] - lo[-1] + 1), np.uint8)
+    for step in np.ndindex(2, 2, 2):  # no voxel comes twice, so there is nothing to add up within
+        count[own + runs.spread((stride.T * step).sum(axis=1))] += 1
+    number = np.flatnonzero((count > 0) & (count < 8))
+    parts = np.split(number, number.searchsorted(base[1:]))
+    found = []
+    for part, first, (plane, row, _), corner in zip(parts, base, stride.T, lo, strict=True):
+        z, rest = np.divmod(part - first, plane)
+        found.append(np.stack([z, *np.divmod(rest, row)], 1) + corner)
+    return found
 
 
 def box_gaps(lo, hi, others_lo, others_hi) -> np.ndarray:
     """Distances (n,) from the box lo to hi to other boxes (n, 3), 0 where they touch."""
-    return np.sqrt((np.maximum(np.maximum(others_lo - hi, lo - others_hi), 0) ** 2).sum(axis=-1))
+    return np.sqrt(squares(np.maximum(np.maximum(others_lo - hi, lo - others_hi), 0)))
+
+
+def squares(vectors: np.ndarray) -> np.ndarray:
+    """Squared lengths of vectors (..., 3)."""
+    return np.einsum("...i,...i", vectors, vectors)
 
 
 class Surfaces:
@@ -50,6 +71,10 @@ class Surfaces:
         self.trees: OrderedDict[tuple[int, int], cKDTree] = OrderedDict()
         self.small = np.prod(self.hi - self.lo, axis=1) <= PART_VOXELS
         self.gaps: dict[tuple[int, int], tuple[float, bool]] = {}
+        chunks = pd.MultiIndex.from_arrays((self.lo // crops.chunks).T)
+        self.chunk, _ = pd.factorize(chunks)
+        small = np.flatnonzero(self.small)
+        self.starting = pd.Series(small).groupby(self.chunk[small]).agg(list)
 
     def parts(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """Boxes (n, 3) and (n, 3), in voxels, of the parts of an object."""
@@ -72,17 +97,34 @@ class Surfaces:
         if key in self.trees:
             self.trees.move_to_end(key)
             return self.trees[key]
-        lo, hi = (corner[part] for corner in self.parts(row))
-        mask = np.zeros(hi - lo, bool)
-        mask[tuple((self.crops.voxels(self.ids[row], lo, hi) - lo).T)] = True
-        points = corner_points(mask) + lo
-        self.trees[key] = tree = cKDTree(
+        if self.small[row]:
+            self.prepare(row)
+        else:
+            lo, hi = (corner[part, None] for corner in self.parts(row))
+            voxels = self.crops.voxels(self.ids[row], lo[0], hi[0]).T
+            self.keep(key, *corner_points(voxels, Runs([voxels.shape[1]]), lo, hi))
+        return self.trees[key]
+
+    def prepare(self, wanted: int) -> None:
+        """Make the tree of a small object, and of those that start in the same chunk, in one go."""
+        mates = self.starting[self.chunk[wanted]]
+        rows = [row for row in mates if row != wanted and (row, 0) not in self.trees]
+        rows = np.array([*rows, wanted])  # the last one is kept in any case
+        lo, hi = self.lo[rows], self.hi[rows]
+        for some in batches(np.prod(hi - lo + 1, axis=1), PREPARED):
+            voxels, counts = self.crops.whole(self.ids[rows[some]], lo[some], hi[some])
+            points = corner_points(voxels, Runs(counts), lo[some], hi[some])
+            for row, corners in zip(rows[some].tolist(), points, strict=True):
+                self.keep((row, 0), corners)
+
+    def keep(self, key: tuple[int, int], points: np.ndarray) -> None:
+        """Keep a search tree of ``points`` as that of ``key``; what was used longest ago goes."""
+        self.trees[key] = cKDTree(
             points * self.spacing, leafsize=32, balanced_tree=False, compact_nodes=False
         )
-        self.used += tree.n * POINT_BYTES
+        self.used += len(points) * POINT_BYTES
         while self.used > self.limit and len(self.trees) > 1:
             self.used -= self.trees.popitem(last=False)[1].n * POINT_BYTES
-        return tree
 
     def gap(self, a: int, b: int, limit: float) -> float:
         """Surface distance in nm of two objects, or inf if it is more than ``limit``.
@@ -127,15 +169,21 @@ class Surfaces:
 
 
 def tree_gap(one: cKDTree, two: cKDTree, box, limit: float) -> float:
-    """Smallest distance between the points of two trees, if below ``limit``, else inf."""
-    middle = (box[0] + box[1]) / 2
-    at = one.query(middle)[1]
-    distance, other = two.query(one.data[at])
-    distance = min(distance, one.query(two.data[other])[0])
+    """Smallest distance between the points of two trees, if below ``limit``, else inf.
+
+    ``box`` is that of ``two``. The point of ``one`` nearest to it gives a first limit.
+    """
+    apart = box_gaps(*box, one.data, one.data)
+    start = one.data[apart.argmin()]
+    distance, other = two.query(start)
+    if one.n <= FEW:  # then to look at all is faster
+        distance = min(distance, math.sqrt(squares(one.data - two.data[other]).min()))
+    else:
+        distance = min(distance, one.query(two.data[other])[0])
     if distance == 0:
         return 0.0
     best = min(limit, distance * (1 + HAIR))
-    near = one.data[box_gaps(*box, one.data, one.data) < best]
+    near = one.data[apart < best]
     if not len(near):
         return np.inf
     return float(two.query(near, distance_upper_bound=best)[0].min())

@@ -10,7 +10,7 @@ from blockface.crops import Crops, pieces
 from blockface.runs import Runs
 
 MAX_NODES = 12_000
-FEW_NODES = 900
+FEW_NODES = 300
 MAX_VOXELS = 3_000_000  # an object with more is measured from its cells alone
 
 

@@ -2,14 +2,13 @@
 
 import logging
 import time
-from collections.abc import Iterator
 from dataclasses import astuple
 
 import numpy as np
 import pandas as pd
 
 from blockface.centreline import Centrelines, centrelines
-from blockface.crops import Crops, reading_order
+from blockface.crops import Crops, batches, reading_order
 from blockface.cross_sections import POINTS, TANGENTS
 from blockface.feret import feret
 from blockface.heap import give_back
@@ -60,7 +59,7 @@ def measure_each(array, index: pd.DataFrame, rows: list[slice], points, tangents
     lo, hi = (index[[f"{a}{e}" for a in "zyx"]].to_numpy()[own] for e in "01")
     ids, voxels = index.object_id.to_numpy()[own], index.voxels.to_numpy()[own]
     lines, along, tilts, told = [], [], [], time.monotonic()
-    for some in batches(voxels):
+    for some in batches(voxels, BATCH):
         box = lo[some], hi[some]
         nodes, exact = gather(crops, ids[some], *box, voxels[some], spacing)
         found = centrelines(nodes, exact)
@@ -75,18 +74,6 @@ def measure_each(array, index: pd.DataFrame, rows: list[slice], points, tangents
     flushed(along, points, POINTS)
     flushed(tilts, tangents, TANGENTS)
     return typed(lines, LINES)
-
-
-def batches(voxels: np.ndarray) -> Iterator[slice]:
-    """Runs of objects that are measured together: of BATCH voxels at most, or one alone."""
-    first, held = 0, 0
-    for k, n in enumerate(voxels.tolist()):
-        if held and held + n > BATCH:
-            yield slice(first, k)
-            first, held = k, 0
-        held += n
-    if held:
-        yield slice(first, len(voxels))
 
 
 def flushed(parts: list[np.ndarray], take, columns: tuple[str, ...]) -> list:

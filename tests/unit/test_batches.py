@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blockface import object_rows
-from blockface.object_rows import batches, measure_each
+from blockface.crops import batches
+from blockface.object_rows import measure_each
 from blockface.runs import Runs
 from blockface.volume import slab_rows
 from object_shapes import index_of, mask_of, rod, scattered, store, torus
@@ -59,13 +60,13 @@ def test_neither_batches_nor_slabs_change_a_bit(tmp_path, monkeypatch, batch, sl
 @settings(deadline=None)
 def test_batches_hold_all_in_order_and_no_more_than_they_may(voxels):
     voxels = np.array(voxels, int)
-    found = list(batches(voxels))
+    found = list(batches(voxels, 30_000))
     assert [k for some in found for k in range(some.start, some.stop)] == [*range(len(voxels))]
     sums = [voxels[some].sum() for some in found]
-    assert all(n <= object_rows.BATCH or some.stop - some.start == 1
+    assert all(n <= 30_000 or some.stop - some.start == 1
                for n, some in zip(sums, found, strict=True))  # fmt: skip
     for total, after in zip(sums, found[1:], strict=False):
-        assert total + voxels[after.start] > object_rows.BATCH
+        assert total + voxels[after.start] > 30_000
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=8), st.integers(0, 2**32 - 1))

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from blockface import neighbours
 from blockface.crops import Crops, pieces
 from blockface.neighbours import Candidates, Surfaces, box_gaps, corner_points, nearest
+from blockface.runs import Runs
 from object_shapes import ellipsoid, index_of, mask_of, scattered, store
 
 SPACINGS = [(10.0, 10.0, 10.0), (50.0, 10.0, 10.0), (200.0, 10.0, 10.0)]
@@ -124,5 +125,22 @@ def test_candidates_come_in_order():
         assert gaps == pytest.approx(box_gaps(lo[row], hi[row], lo[rows], hi[rows]))
 
 
-def test_corner_points_of_a_block_leave_out_the_inside():
-    assert len(corner_points(np.ones((3, 3, 3), bool))) == 4**3 - 2**3
+def test_corner_points_of_many_objects_are_those_of_each_alone():
+    labels = scattered(4, n=12)
+    labels[1:4, 1:4, 1:4] = 99  # a block, whose inside has no part in its surface
+    index = index_of(labels)
+    lo, hi = (index[[f"{a}{e}" for a in "zyx"]].to_numpy() for e in "01")
+    each = [np.argwhere(labels == number).T for number in index.object_id]
+    together = corner_points(np.concatenate(each, 1), Runs([v.shape[1] for v in each]), lo, hi)
+    for number, points in zip(index.object_id, together, strict=True):
+        around = np.lib.stride_tricks.sliding_window_view(np.pad(labels == number, 1), (2, 2, 2))
+        held = around.sum(axis=(3, 4, 5))
+        assert points.tolist() == np.argwhere((held > 0) & (held < 8)).tolist()
+    assert len(together[-1]) == 4**3 - 2**3
+
+
+@pytest.mark.parametrize("limit", [1, 20_000])
+def test_a_small_cache_changes_nothing(tmp_path, limit):
+    labels = scattered(5, n=25)
+    whole = found(tmp_path / "a.zarr", labels, SPACINGS[1])[1]
+    assert found(tmp_path / "b.zarr", labels, SPACINGS[1], limit=limit)[1] == whole

@@ -78,10 +78,14 @@ def register(noisy: np.ndarray, clean: np.ndarray, **limits: float) -> Registrat
     result.reason = unfit(noisy, clean, limits)
     if result.reason:
         return result
-    noisy_, clean_ = (np.asarray(image, dtype=np.float32) for image in (noisy, clean))
+    inside = [picture(image) for image in (noisy, clean)]
+    noisy_, clean_ = (
+        repeated(np.asarray(image, dtype=np.float32), part)
+        for image, part in zip((noisy, clean), inside, strict=True)
+    )
     start = whole_frame_shift(noisy_, clean_, limits.max_shift_fraction)
     result.drift = estimate_drift(noisy_, clean_, start)
-    result.rows, result.columns = overlap(result.drift, noisy.shape)
+    result.rows, result.columns = overlap(result.drift, *inside)
     if min(extent(result.rows), extent(result.columns)) < LEAST_SIDE:
         result.reason = "the images hardly overlap"
         return result
@@ -100,14 +104,40 @@ def extent(part: slice) -> int:
     return max(0, part.stop - part.start)
 
 
-def overlap(drift: Drift, shape: tuple[int, int]) -> tuple[slice, slice]:
-    """Lines and columns of the noisy image for which the clean one has values everywhere."""
+def picture(image: np.ndarray) -> tuple[slice, slice]:
+    """Lines and columns of an image less the blank ones (of one value) along its borders.
+
+    Some microscopes write the first line and column as 0; as part of a pair they would be learnt,
+    and a spline rings beside them.
+    """
     found = []
-    y_or_x = zip(drift.line, drift.column, shape, strict=True)
-    for axis, (line, column, side) in enumerate(y_or_x):
+    for axis in (1, 0):
+        whole = np.flatnonzero(image.min(axis=axis) < image.max(axis=axis))
+        found.append(slice(int(whole[0]), int(whole[-1]) + 1))
+    return found[0], found[1]
+
+
+def repeated(image: np.ndarray, part: tuple[slice, slice]) -> np.ndarray:
+    """``image`` with all outside of ``part`` replaced by the nearest line and column inside."""
+    ends = [(p.start, n - p.stop) for p, n in zip(part, image.shape, strict=True)]
+    return np.pad(image[part], ends, mode="edge")
+
+
+def overlap(
+    drift: Drift, noisy: tuple[slice, slice], clean: tuple[slice, slice]
+) -> tuple[slice, slice]:
+    """Lines and columns of the noisy image for which both have values everywhere.
+
+    ``noisy`` and ``clean``: lines and columns that they have values in, as from `picture`.
+    """
+    found = []
+    y_or_x = zip(drift.line, drift.column, noisy, clean, strict=True)
+    for axis, (line, column, mine, theirs) in enumerate(y_or_x):
         own, other = (line, column) if axis == 0 else (column, line)
-        at = np.arange(side) + own
-        whole = np.flatnonzero((at + other.min() >= 0) & (at + other.max() <= side - 1))
+        at = np.arange(len(own)) + own
+        held = (at + other.min() >= theirs.start) & (at + other.max() <= theirs.stop - 1)
+        held[: mine.start] = held[mine.stop :] = False
+        whole = np.flatnonzero(held)
         found.append(slice(int(whole[0]), int(whole[-1]) + 1) if whole.size else slice(0, 0))
     return found[0], found[1]
 

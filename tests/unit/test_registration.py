@@ -11,7 +11,7 @@ from scipy import ndimage
 from blockface.denoising import check_accepted
 from blockface.drift import Drift
 from blockface.errors import InputError
-from blockface.registration import grey_match, register
+from blockface.registration import grey_match, register, resample
 from register_pairs import main
 
 SHAPE = (300, 340)
@@ -201,3 +201,23 @@ def test_a_refused_pair_stops_the_run_unless_it_may_be_left_out(tmp_path):
     main(**arguments)
     with pytest.raises(InputError, match="1 of 1 pairs are refused"):
         check_accepted(arguments["table"], leave_out=True)
+
+
+@pytest.mark.parametrize("shift", [(-2.4, 3.6), (2.4, -3.6)])
+def test_blank_border_lines_are_no_part_of_a_pair(shift):
+    """Both scans with their first lines and last columns black, as some microscopes write them."""
+    clean = field(11)
+    truth = displacement(SHAPE, shift, (1, 0), 0)
+    noisy, slow = scans(clean, truth, np.random.default_rng(11))
+    for image in (noisy, slow):
+        image[:2], image[:, -3:] = 0, 0
+    result = register(noisy, slow, **SETTINGS)
+    assert result.accepted
+    kept, partner = result.pair
+    assert (kept == 0).mean(axis=1).max() < 0.5
+    assert (kept == 0).mean(axis=0).max() < 0.5
+    true = 0.8 * resample(clean, truth, result.rows, result.columns) + 20
+    wrong = np.abs(partner - true)
+    inside = wrong[20:-20, 20:-20].mean()
+    for edge in (wrong[:3], wrong[-3:], wrong[:, :3], wrong[:, -3:]):
+        assert edge.mean() < 3 * inside

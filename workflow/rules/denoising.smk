@@ -30,7 +30,7 @@ rule register_pairs:
             "max_clipped",
         ),
         rescale_to_nm=lambda wildcards: config["denoisers"][wildcards.denoiser]["rescale_to_nm"],
-        revision=2,
+        revision=3,
     script:
         "../../scripts/register_pairs.py"
 

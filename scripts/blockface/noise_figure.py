@@ -81,11 +81,12 @@ def draw_spectrum(axes, found: Estimate) -> None:
 def draw_lines(axes, found: Estimate) -> None:
     """Offset of every line of the first pairs."""
     for i, offsets in enumerate([o for o in found.lines if len(o)][:3]):
-        axes.plot(offsets, lw=0.7, color=COLOURS[i], label=f"pair {i + 1}")
+        axes.plot(offsets, lw=0.7, color=COLOURS[i])
     axes.axhline(0, color="#777777", lw=0.8)
     axes.set(xlabel="line", ylabel="offset (grey levels)")
-    axes.legend()
-    axes.set_title(f"lines: SD from one to the next {found.noise.line_sd:.2g}")
+    axes.set_title(
+        f"lines of {min(3, len(found.lines))} pairs: SD {found.noise.line_sd:.2g} between two"
+    )
 
 
 def draw_values(axes, found: Estimate) -> None:

@@ -67,6 +67,8 @@ def walk(nodes: Nodes) -> Walks:
         )  # fmt: skip
         points[k], main[rows], closed[k] = ways[k].points, ways[k].main, ways[k].closed
     counts = [p.shape[1] for p in points]
+    # a ring is twice as long as the way to its far side, so less wide than was reckoned with
+    width = np.where(closed, np.maximum(width / 2**0.5, 1.5 * nodes.size.max(axis=0)), width)
     return Walks(np.concatenate(points, 1), Runs(counts), main, width, walked, closed, ways)
 
 

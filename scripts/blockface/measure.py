@@ -71,7 +71,7 @@ def slab_sums(
     if rows and len(index):
         spacing = voxel_size(array)
         halo, pad = surface.REACH, surface.widest(spacing) + 1
-        radius = surface.radii(index.voxels.to_numpy(), (index.z1 - index.z0).to_numpy(), spacing)
+        mean = np.sqrt(index.voxels / (index.z1 - index.z0) / np.pi).to_numpy()
         for z, block in padded_blocks(array, rows, halo, pad):
             grey = None if image is None else image[z : z + len(block) - 2 * halo]
             for k in range(halo, len(block) - halo):
@@ -80,7 +80,7 @@ def slab_sums(
                 total[:, : len(MOMENTS) + 1] += moments
                 if sections is not None:
                     sections(section_sums(at, moments, index))
-                add_surface(block, k, index, radius, spacing, total)
+                add_surface(block, k, index, moments[:, 0], mean, spacing, total)
                 if grey is not None:
                     plane = block[k, pad:-pad, pad:-pad]
                     total[:, -len(GREY) :] += grey_sums(plane, grey[k - halo], index)
@@ -145,19 +145,18 @@ def grey_sums(plane: np.ndarray, grey: np.ndarray, index: pd.DataFrame) -> np.nd
     return out
 
 
-def add_surface(block, k, index, radius, spacing, total) -> None:
-    """Add surface and shell of slice ``k`` of a padded block to ``total``."""
+def add_surface(block, k, index, area, mean, spacing, total) -> None:
+    """Add surface and shell of slice ``k`` of a padded block to ``total``.
+
+    ``area`` is that of the objects in this slice in voxels, ``mean`` the radius of a disc of the
+    area that they have in all their slices on average.
+    """
     plane, inner = block[k], (slice(1, -1), slice(1, -1))
     middle = plane[inner]
-    edge = middle != block[k - 1][inner]
-    for other in (
-        block[k + 1][inner],
-        plane[:-2, 1:-1],
-        plane[2:, 1:-1],
-        plane[1:-1, :-2],
-        plane[1:-1, 2:],
-    ):
-        edge |= middle != other
+    faces = np.zeros(middle.shape, np.uint8)
+    for other in (plane[:-2, 1:-1], plane[2:, 1:-1], plane[1:-1, :-2], plane[1:-1, 2:]):
+        faces += middle != other
+    edge = (faces > 0) | (middle != block[k - 1][inner]) | (middle != block[k + 1][inner])
     edge &= middle != 0
     y, x = np.nonzero(edge)
     steps = (plane.size, plane.shape[1], 1)
@@ -165,7 +164,9 @@ def add_surface(block, k, index, radius, spacing, total) -> None:
     at = k * steps[0] + (y + 1) * steps[1] + x + 1
     ids = flat[at]
     rows = positions(ids, index)
-    found = surface.voxel_areas(flat, steps, at, radius[rows], spacing)
+    narrow = surface.narrowness(area, np.bincount(rows, faces[y, x], len(index)))
+    radius = surface.radii((mean * narrow)[rows], spacing)
+    found = surface.voxel_areas(flat, steps, at, radius, spacing)
     for column, values in zip(("surface_nm2", "shell_nm3"), found, strict=True):
         total[:, SUMS.index(column) - 1] += np.bincount(rows, values, len(index))
 

@@ -25,17 +25,24 @@ def widest(spacing: tuple[float, float, float]) -> int:
     return int(RADII[max(2, 2 * ratio) >= RADII][-1]) if ratio > 1.5 else 2
 
 
-def radii(
-    voxels: np.ndarray, slices: np.ndarray, spacing: tuple[float, float, float]
-) -> np.ndarray:
-    """In-plane radius of the window for each object's normals, in voxels.
+def radii(across: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
+    """In-plane radius in voxels of the window for the normals, where objects are ``across`` wide.
 
-    Two slice distances, so that a slope shows in it; but no more than the radius of the object's
-    mean cross-section, so that its ends stay sharp.
+    Two slice distances, so that a slope shows in it; but no more than half the object's width
+    (given in voxels, as a radius), so that its ends stay sharp and it fills no more than its half.
     """
-    equivalent = np.sqrt(voxels / np.maximum(slices, 1) / np.pi)
-    fit = RADII[np.maximum(np.searchsorted(RADII, equivalent, side="right") - 1, 0)]
+    fit = RADII[np.maximum(np.searchsorted(RADII, across, side="right") - 1, 0)]
     return np.minimum(fit, widest(spacing))
+
+
+def narrowness(area: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Radius of plane figures less than that of a disc of their area, as a share of it, at most 1.
+
+    ``area`` in pixels, ``faces`` the pixel edges along the border; of a disc of radius r these are
+    8 r. A strip has about its width as radius.
+    """
+    disc = np.sqrt(area / np.pi)
+    return np.minimum(1, 8 / np.pi * area / np.maximum(faces, 1) / np.maximum(disc, 1e-9))
 
 
 @cache

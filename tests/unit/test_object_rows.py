@@ -52,6 +52,17 @@ def test_torus(tmp_path, axis, spacing):
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize(("radius", "tube"), [(360, 90), (270, 90)])
+def test_narrow_torus(tmp_path, radius, tube, spacing):
+    """A ring whose slices are wedges: their centroids lie inwards of the line."""
+    k = scale(spacing)
+    mask = mask_of(torus((1, 0, 0), radius * k, tube * k), [1100 * k] * 3, spacing)
+    row = row_of(tmp_path, mask, spacing)
+    assert row.length_nm == pytest.approx(2 * np.pi * radius * k, rel=0.01)
+    assert row.loops == 1
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("pose", ["z", "x"])
 def test_helix_has_a_hand(tmp_path, pose, spacing):
     k = scale(spacing)

@@ -79,7 +79,8 @@ def both(axis, part: pd.DataFrame, column: str, factor: float) -> None:
     if every.empty:
         axis.set_title("no value", color="#777777")
         return
-    low, high = every.quantile([0.002, 0.998])
+    low = every.quantile(0.002, interpolation="lower")  # of few objects, all are shown
+    high = every.quantile(0.998, interpolation="higher")
     bins = min(30, max(6, round(np.sqrt(2 * len(every)))))
     if low > 0 and high > 30 * low:
         edges = np.geomspace(low, high * 1.001, bins + 1)

@@ -38,7 +38,8 @@ def checked(block: np.ndarray, stack: Stack, what: str, largest: int) -> np.ndar
     if low < 0 or high > largest:
         raise InputError(
             f"{stack.source}: value {low if low < 0 else high} found, expected 0 (nothing) to "
-            f"{largest} for {what}; renumber them"
+            f"{largest} for {what}; "
+            + ("put 0 in place of what is below" if low < 0 else "renumber them")
         )
     return block
 

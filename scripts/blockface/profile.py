@@ -89,19 +89,20 @@ def summed(number, weight, found, runs: Runs) -> np.ndarray:
 def minor_axes(moments, tangent: np.ndarray, nodes: Nodes, runs: Runs) -> np.ndarray:
     """Small axes (n,), nm, of ellipses of the ``moments`` of slices across ``tangent`` (3, n).
 
-    No less than that of a single voxel; NaN of a slice without nodes.
+    Where that is less than a single voxel's, the voxels' own extent counts too, so that an object
+    one slice thick is as thick as the slice. NaN of a slice without nodes.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = moments[1:] / moments[0]
     second = mean[[3, 4, 5, 6, 7, 8]] - mean[[0, 1, 2, 0, 0, 1]] * mean[[0, 1, 2, 1, 2, 2]]
-    # the voxels' centres within a full cell, and a voxel's own extent
+    # the voxels' centres within a full cell
     second += across(runs.spread((nodes.size**2 - nodes.step[:, None] ** 2) / 12), tangent)
+    voxel = across(nodes.step[:, None] ** 2 / 12, tangent)
     small = np.full(len(tangent[0]), np.nan)
-    full = moments[0] > 0
+    full = np.flatnonzero(moments[0] > 0)
     small[full] = middle_eigenvalues(second[:, full])
-    thin = small < (nodes.step**2).max() / 12
-    least = middle_eigenvalues(across(nodes.step[:, None] ** 2 / 12, tangent[:, thin]))
-    small[thin] = np.maximum(small[thin], least)
+    thin = full[small[full] < middle_eigenvalues(voxel[:, full])]
+    small[thin] = middle_eigenvalues((second + voxel)[:, thin])
     return 4 * np.sqrt(small)
 
 

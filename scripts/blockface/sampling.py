@@ -125,14 +125,26 @@ def densities(
     return {name: np.stack(parts) for name, parts in found.items()}, size
 
 
+def held_slice(objects: zarr.Array, ys: slice, xs: slice) -> int:
+    """Slice near the middle with an object in the window ``ys``, ``xs``; the middle if none."""
+    middle = objects.shape[0] // 2
+    for row in sorted(slab_rows(objects.shape), key=lambda r: abs(r.start + r.stop - 2 * middle)):
+        held = row.start + np.flatnonzero(objects[row, ys, xs].any(axis=(1, 2)))
+        if len(held):
+            return int(held[np.abs(held - middle).argmin()])
+    return middle
+
+
 def planes(objects: zarr.Array, image: zarr.Array | None, size: int = 640) -> list[tuple]:
     """Planes xy, xz and yz through the middle, for `pictures_objects.objects_in_colour`.
 
     Each is its title, the image or None, the ids and the pixel size (down, across) in nm. Seen is
-    the middle of the volume, at most ``size`` voxels each way; it is read row by row.
+    the middle of the volume, at most ``size`` voxels each way; it is read row by row. Of the xy
+    slices it is one near the middle that holds an object.
     """
-    z, y, x = (n // 2 for n in objects.shape)
+    y, x = (n // 2 for n in objects.shape[1:])
     ys, xs = window(objects.shape[1:], size)
+    z = held_slice(objects, ys, xs)
     (zs,) = window(objects.shape[:1], size)
     nz, ny, nx = voxel_size(objects)
 

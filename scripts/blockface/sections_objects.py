@@ -32,7 +32,7 @@ def objects(given: Given) -> Section | None:
         "several colours (split), and steps or gaps in xz and yz.",
         [
             picture(path, "Slice xy, below it xz, beside it yz, in true proportions."),
-            picture(numbered, "The middle slice with the numbers of the largest objects in it."),
+            picture(numbered, "The same slice with the numbers of the largest objects in it."),
             picture(view, "The whole stack, the first slice on top, thinned where it is large."),
         ],
     )

@@ -60,7 +60,7 @@ def test_negative(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", values, metadata=None)
     line = refused(tmp_path, "a.tif")
     assert "value -7 found, expected 0 (nothing) to" in line
-    assert "renumber" in line
+    assert "put 0 in place of what is below" in line
 
 
 @pytest.mark.parametrize("where", ["first slice", "last slice"])

@@ -192,3 +192,14 @@ def test_thinning_keeps_images_and_labels_together():
 )  # fmt: skip
 def test_cells(value, text):
     assert cell(value).text == text
+
+
+def test_a_blank_middle_slice_is_not_the_one_that_is_shown(tmp_path):
+    array = create_volume(str(tmp_path / "o.zarr"), (9, 12, 12), "uint32", (50, 10, 10))
+    for z in (1, 6):
+        array[z, 3:6, 3:6] = 7
+    (title, _, ids, _), *_ = sampling.planes(array, None)
+    assert title == "xy, z 6"
+    assert ids.max() == 7
+    array[:] = 0
+    assert sampling.planes(array, None)[0][0] == "xy, z 4"

@@ -33,7 +33,7 @@ def comparison(
     )
     for i, kind in enumerate(classes):
         part = rows[rows["class"] == kind]
-        fates(figure.add_subplot(grid[i, 0]), part, kind)
+        fates(figure.add_subplot(grid[i, 0]), part, kind, names)
         for j, (column, (label, factor)) in enumerate(MEASURES.items()):
             axis = figure.add_subplot(grid[i, 1 + j])
             if f"{column}_a" not in part:
@@ -53,18 +53,19 @@ def comparison(
     return save(figure, path)
 
 
-def fates(axis, part: pd.DataFrame, kind: str) -> None:
+def fates(axis, part: pd.DataFrame, kind: str, names: tuple[str, str]) -> None:
     """Bars of what became of the objects, or of how many there are on either side."""
     counts = part["fate"].value_counts()
     if "not_compared" in counts:
-        named = {"a": (part["object_id_a"] > 0).sum(), "b": (part["object_id_b"] > 0).sum()}
-        colours = SIDES
+        heights = [(part[f"object_id_{side}"] > 0).sum() for side in "ab"]
+        ticks, colours = [name.replace("/", "/\n") for name in names], SIDES
     else:
-        named = {fate: counts.get(fate, 0) for fate in FATES}
-        colours = list(FATES.values())
-    bars = axis.bar(list(named), list(named.values()), color=colours)
+        heights = [counts.get(fate, 0) for fate in FATES]
+        ticks, colours = list(FATES), list(FATES.values())
+    bars = axis.bar(range(len(ticks)), heights, color=colours)
+    axis.set_xticks(range(len(ticks)), ticks)
     axis.bar_label(bars, padding=2, fontsize=10)
-    axis.set(ylabel=f"{kind}\nobjects", ylim=(0, 1.15 * max(1, *named.values())))
+    axis.set(ylabel=f"{kind}\nobjects", ylim=(0, 1.15 * max(1, *heights)))
     axis.tick_params(axis="x", labelsize=9, rotation=20)
     axis.grid(axis="x", visible=False)
     axis.yaxis.set_major_locator(MaxNLocator(4, integer=True))

@@ -27,6 +27,7 @@ class Stack:
     classes: dict[int, str]
     voxel_nm: tuple[float, float, float]
     held_out: tuple[int, ...]
+    context: str | None = None
 
 
 def mitochondria(folder: Path) -> Stack:
@@ -51,6 +52,7 @@ def mitochondria(folder: Path) -> Stack:
         settings["classes"],
         tuple(settings["voxel_size_nm"]),
         tuple(settings["held_out_slices"]),
+        settings["context"],
     )
 
 
@@ -78,6 +80,7 @@ def configuration(stack: Stack, steps: int, places: int, seed: int) -> dict:
                 "annotations": "annotations",
                 "classes": stack.classes,
                 "held_out_slices": list(stack.held_out),
+                "context": stack.context,
                 "training": {"steps": steps},
                 "corrections": {"count": places, "controls": 0},
             }

@@ -40,12 +40,13 @@ def with_gradients(output: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
 
 CHOICES = {
     "as shipped": {},
-    "16 channels": {"network": {"base": 16}},
+    "8 channels": {"network": {"base": 8}},
+    "24 channels": {"network": {"base": 24}},
+    "32 channels": {"network": {"base": 32}},
     "48 channels": {"network": {"base": 48}},
     "3 levels": {"network": {"depth": 3}},
     "5 levels": {"network": {"depth": 5}},
-    "folded 2 × 2, 32 channels": {"network": {"stride": 2}},
-    "folded 2 × 2, 64 channels": {"network": {"stride": 2, "base": 64}},
+    "folded 2 × 2, 32 channels": {"network": {"stride": 2, "base": 32}},
     "learning rate × 2": {"training": {"learning_rate": 4e-3}},
     "learning rate / 2": {"training": {"learning_rate": 1e-3}},
     "batches of 4": {"training": {"batch": 4}},

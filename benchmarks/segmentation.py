@@ -119,7 +119,7 @@ def runs(options: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
     for data in options.data:
         for method in options.methods:
             if method == "nnunet3d" and data != "fibsem":
-                continue  # 20 sections of another thickness are no 3-D stack to nnU-Net
+                continue  # few sections of another thickness are no 3-D stack to nnU-Net
             for seed in options.seeds[:1] if method == "otsu" else options.seeds:
                 yield data, method, seed
 

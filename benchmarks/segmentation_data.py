@@ -1,16 +1,23 @@
 """The stacks on which segmentation is compared, and which slices are learnt from and scored.
 
+Three are real; the fourth is the phantom, of which the truth is known to the voxel.
+
 Whole slices are held out: some between annotated ones, some in another part of the stack. All were
 fixed before any score was seen. Two slices on either side of every annotated one are not scored, so
 that methods may see neighbouring slices.
 """
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import tifffile
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+import annotated_stacks
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 from skimage.segmentation import find_boundaries
@@ -21,7 +28,10 @@ from blockface.scores import UNKNOWN
 
 @dataclass(frozen=True)
 class Case:
-    """A stack (z, y, x), the true mask (uint8, 0 and 1), and the numbers of its slices."""
+    """A stack (z, y, x), the true mask (uint8, 0 and 1), and the numbers of its slices.
+
+    ``context`` is what Blockface is told where there is no voxel size to choose it by.
+    """
 
     name: str
     kind: str
@@ -31,6 +41,7 @@ class Case:
     annotated: tuple[int, ...]
     between: tuple[int, ...]
     apart: tuple[int, ...]
+    context: str | None = None
 
     @property
     def held_out(self) -> list[int]:
@@ -59,7 +70,7 @@ def mitochondria(data: Path) -> Case:
     image, truth = read(data, "cdeep3m_sbem_mito", "raw_z010-029.tif", "mito_z010-029.tif")
     return Case(
         "mitochondria", "mitochondrion", (1, 1, 1), image, (truth > 0).astype(np.uint8),
-        annotated=(2, 8, 14), between=(5, 11), apart=(17, 18, 19),
+        annotated=(2, 8, 14), between=(5, 11), apart=(17, 18, 19), context="2d",
     )  # fmt: skip
 
 
@@ -81,7 +92,17 @@ def fibsem(data: Path) -> Case:
     )  # fmt: skip
 
 
-CASES = {"mitochondria": mitochondria, "isbi": isbi, "fibsem": fibsem}
+def phantom(data: Path) -> Case:
+    """Fibrils of the demo's phantom, noisy as it is imaged; made in results/benchmarks."""
+    made = annotated_stacks.phantom(Path("results/benchmarks"))
+    image = np.stack([tifffile.imread(file) for file in sorted(made.path.iterdir())])
+    return Case(
+        "phantom", "fibril", made.voxel_nm, image, (made.truth == 1).astype(np.uint8),
+        annotated=(4, 16, 28), between=(10, 22), apart=(36, 40, 44),
+    )  # fmt: skip
+
+
+CASES = {"mitochondria": mitochondria, "isbi": isbi, "fibsem": fibsem, "phantom": phantom}
 
 
 def read(data: Path, folder: str, *files: str) -> list[NDArray]:

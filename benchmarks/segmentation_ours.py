@@ -41,7 +41,8 @@ def workflow(case: Case, folder: Path, target: str, seed: int, threads: int, mor
     """Have Snakemake make ``target`` in ``folder``; the settings it used, ``more`` being ours."""
     dataset = {
         "stack": "stack.tif", "voxel_size_nm": list(case.voxel_nm), "annotations": "annotations",
-        "classes": {1: case.kind}, "held_out_slices": case.held_out, **more,
+        "classes": {1: case.kind}, "held_out_slices": case.held_out, "context": case.context,
+        **more,
     }  # fmt: skip
     config = {"seed": seed, "datasets": {"case": dataset}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))

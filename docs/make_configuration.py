@@ -20,7 +20,7 @@ working directory. `<name>` is a name of your choice. A key that is not listed h
 def kind(part: dict) -> str:
     """Type of a value in words, with what it is limited to."""
     if "enum" in part:
-        return " or ".join(f"`{value}`" for value in part["enum"])
+        return " or ".join(f"`{value}`" for value in part["enum"] if value is not None)
     types = part.get("type", "")
     words = [t for t in ([types] if isinstance(types, str) else types) if t != "null"]
     limits = [

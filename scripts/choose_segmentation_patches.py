@@ -12,7 +12,7 @@ from blockface.volume import open_volume, voxel_size
 
 def main(
     *, raw, annotations, annotations_table, table, settings, classes, held_out_slices, seed,
-    threads, folder="", context="2d", network=None,
+    threads, folder="", context=None, network=None,
 ) -> None:  # fmt: skip
     stack, labels = open_volume(raw), zarr.open_array(annotations, mode="r")
     classes = {int(value): name for value, name in classes.items()}
@@ -28,7 +28,6 @@ def main(
         held_out=held_out_slices,
         classes=classes,
         size=size,
-        context=slices,
         min_foreground={
             name: least.get(name, 0.02) if isinstance(least, dict) else least
             for name in classes.values()
@@ -36,7 +35,6 @@ def main(
         background_share=settings["background_share"],
         seed=seed,
         source=folder or str(annotations),
-        volumetric=context == "3d",
         without=without_of(labels.attrs),
     )
     write_table(chosen.assign(size=size, context=slices), table)

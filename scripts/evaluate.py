@@ -1,5 +1,6 @@
 """Rule evaluate: how good this iteration is, beside all the ones before."""
 
+import json
 import logging
 from pathlib import Path
 
@@ -49,7 +50,9 @@ def main(
     if previous_probability:
         rounds = open_volume(rounds or Path(annotations).with_name("annotation_rounds.zarr"))
         before = open_volume(previous_probability)
-        rows.append(corrected(before, truth, rounds, int(iteration), held_out, threshold))
+        shown = handed_out_threshold(Path(previous_probability).with_name("corrections"))
+        level = threshold_of(before, threshold) if shown is None else shown
+        rows.append(corrected(before, truth, rounds, int(iteration), held_out, level))
     percent = annotated_percent(truth, held_out)
     level = threshold_of(predicted, threshold)
     totals, used = score_slices(predicted, truth, held_out, values, level)
@@ -77,10 +80,18 @@ def main(
     write_table(pd.concat(rows, ignore_index=True).reindex(columns=COLUMNS), evaluation)
 
 
-def corrected(before, truth, rounds, iteration, held_out, threshold) -> pd.DataFrame:
+def handed_out_threshold(folder: Path) -> float | None:
+    """Threshold of the masks in ``folder``, corrections/ of an iteration; None if none are there.
+
+    The setting may have been changed since.
+    """
+    record = min(folder.glob("*/bundle.json"), default=None)
+    return json.loads(record.read_text())["threshold"] if record else None
+
+
+def corrected(before, truth, rounds, iteration, held_out, level) -> pd.DataFrame:
     """Rows of the prediction ``before`` against what the person then made of it, and its log."""
     slices = [z for z in known_slices(truth).tolist() if z not in held_out]
-    level = threshold_of(before, threshold)
     found = agreement(before, truth, rounds, iteration, slices, level)
     for row in found.to_dict("records"):
         log.info("%(class)s: %(changed)d of %(voxels)d corrected voxels were changed", row)

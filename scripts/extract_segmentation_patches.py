@@ -11,7 +11,7 @@ from blockface.volume import open_volume, voxel_size
 
 
 def main(
-    *, image, annotations, table, patches, classes, held_out_slices=(), context="2d", threads
+    *, image, annotations, table, patches, classes, held_out_slices=(), context=None, threads
 ) -> None:
     grey, labels = open_volume(image), zarr.open_array(annotations, mode="r")
     chosen = read_table(table)

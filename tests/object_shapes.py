@@ -4,10 +4,17 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from blockface.volume import create_volume, row_depth
+from blockface.object_rows import measure_each
+from blockface.volume import create_volume, row_depth, slab_rows
 
 INDEX = ["object_id", "class", "voxels", "z0", "z1", "y0", "y1", "x0", "x1"]
+SPACINGS = [(10.0, 10.0, 10.0), (50.0, 10.0, 10.0), (200.0, 10.0, 10.0)]
 OFF_GRID = (0.13, 0.17, -0.23)  # of a voxel, so that no symmetry of the grid helps
+
+
+def scale(spacing):
+    """How much larger a body must be for the voxels of one of SPACINGS to resolve it."""
+    return {10.0: 1, 50.0: 1.5, 200.0: 4}[spacing[0]]
 
 
 def mask_of(inside, extent, spacing) -> np.ndarray:
@@ -39,6 +46,18 @@ def rod(axis, length, radius):
 def rod_extent(axis, length, radius):
     """Box that holds a rod."""
     return length * np.abs(axis) / np.linalg.norm(axis) + 2 * radius
+
+
+def arm(direction, reach, radius):
+    """A rod from the origin on."""
+    unit = np.asarray(direction, float) / np.linalg.norm(direction)
+    body, (z0, y0, x0) = rod(unit, reach, radius), unit * reach / 2
+    return lambda z, y, x: body(z - z0, y - y0, x - x0)
+
+
+def union(bodies):
+    """All of the bodies together."""
+    return lambda z, y, x: np.logical_or.reduce([body(z, y, x) for body in bodies])
 
 
 def torus(axis, radius, thick):
@@ -98,6 +117,13 @@ def store(path, labels, spacing, **attributes):
     for z in range(0, len(labels), row_depth(labels.shape)):
         array[z : z + row_depth(labels.shape)] = labels[z : z + row_depth(labels.shape)]
     return array
+
+
+def row_of(path, labels, spacing, name=0):
+    """What is measured of the one object of ``labels``, stored as ``name`` in the folder."""
+    labels = np.asarray(labels).astype(np.uint32)
+    array = store(path / f"{name}.zarr", labels, spacing)
+    return measure_each(array, index_of(labels), slab_rows(labels.shape), len, len).iloc[0]
 
 
 def scattered(seed, shape=(40, 60, 70), n=30, spacing=(50.0, 10.0, 10.0)) -> np.ndarray:

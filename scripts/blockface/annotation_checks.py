@@ -4,6 +4,7 @@ import logging
 
 from blockface.errors import InputError
 from blockface.layers import Reference
+from blockface.predicted import FILE
 from blockface.rounds import REGIONS, by, intersection
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,23 @@ def refuse_other_size(files: list, reference: Reference) -> None:
             )
 
 
+def refuse_elsewhere(file, predicted, reference: Reference) -> None:
+    """Raise InputError for a crop (an `AnnotationFile`) beside the prediction of another place."""
+    if file.listed or tuple(file.placement.shape) == tuple(reference.shape):
+        return
+
+    def told(box) -> str:
+        return ", ".join(
+            f"{a} {box[i]} to {box[i + 1] - 1}" for a, i in zip("zyx", (0, 2, 4), strict=True)
+        )
+
+    raise InputError(
+        f"{file.path}: lies at {told(file.extent)} of the stack; expected inside "
+        f"{told(predicted.extent)}, which was handed out with the {FILE} of its folder; "
+        f"put it into the folder of its own place, or say in {REGIONS} what was reviewed"
+    )
+
+
 def refuse_twice(files: list, classes: dict[int, str]) -> None:
     """Raise InputError where two masks (of `AnnotationFile`) say the same class of one place."""
     masks = [f for f in files if f.kind == "mask"]
@@ -72,6 +90,6 @@ def refuse_twice(files: list, classes: dict[int, str]) -> None:
         for two in masks[i + 1 :]:
             if one.classes == two.classes and intersection(one.reach, two.reach):
                 raise InputError(
-                    f"{one.path}: a second file for the class {classes[one.classes[0]]} of the "
-                    f"same place: {two.path.name}; keep one of them"
+                    f"{one.path}: a second mask for the class {classes[one.classes[0]]} of the "
+                    f"same place: {one.name} and {two.name}; keep one of them"
                 )

@@ -1,23 +1,25 @@
 """What one annotation file says: its place, its classes, and what in it a person has reviewed."""
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from blockface.annotation_checks import (
     note_unpainted,
+    refuse_elsewhere,
     refuse_empty,
     refuse_other_size,
     refuse_twice,
 )
+from blockface.annotation_places import place, placed_by_hand, reach
 from blockface.errors import InputError
 from blockface.grids import Placement
 from blockface.label_meaning import layer_meaning, meaning_of
-from blockface.layers import Layer, Reference, Source, View
+from blockface.layers import Reference, Source, View
 from blockface.predicted import Prediction, prediction_beside
-from blockface.rounds import BOX, REGIONS, Box, by, intersection, read_regions, runs
+from blockface.rounds import REGIONS, Box, intersection, read_regions, runs
 
 log = logging.getLogger(__name__)
 
@@ -168,9 +170,9 @@ def _read_file(path, name_from, classes, reference, regions, predicted) -> list[
             left_out.append(layer.name)
             continue
         rows = [box for name, box in regions if name in ("*", path.name)]
-        placement = _place(layer, path, reference, predicted)
+        placement = place(layer, path, reference, predicted)
         if placement is None:
-            placement, rows = _placed_by_hand(path, layer, reference, regions, rows, predicted)
+            placement, rows = placed_by_hand(path, layer, reference, regions, rows, predicted)
         view = layer.view(placement)
         counts, painted = _census(view)
         kind, values, spoken, notes = meaning or meaning_of(path, layer.name, counts, classes)
@@ -192,7 +194,9 @@ def _read_file(path, name_from, classes, reference, regions, predicted) -> list[
             log.warning("%s: %s", path, placement.note)
         if predicted and predicted.holds(placement):
             file.predicted = predicted
-        file.reach = _reach(file, layer, reference)
+        elif predicted:
+            refuse_elsewhere(file, predicted, reference)
+        file.reach = reach(file, layer, reference)
         file.boxes = [cut for box in rows if (cut := intersection(box, file.reach))]
         if rows and not file.boxes:
             raise InputError(f"{path}: none of its regions in {REGIONS} lies inside the file")
@@ -201,45 +205,6 @@ def _read_file(path, name_from, classes, reference, regions, predicted) -> list[
     _tell_left_out(path, found, left_out, classes)
     source.close()
     return found
-
-
-def _place(layer: Layer, path, reference: Reference, predicted) -> Placement | None:
-    """Where the layer lies; an empty one that was cut down to nothing, where it was handed out."""
-    if layer.cut_to_paint and tuple(layer.stored.shape) == (1, 1, 1):
-        if predicted is None:
-            raise InputError(
-                f"{path}: nothing is painted in it; if that is so, say in {REGIONS} beside an "
-                "empty mask (.nrrd) where the classes are absent"
-            )
-        return Placement(predicted.offset, (1, 1, 1), (0, 1, 2), (False,) * 3)
-    if predicted:  # painted on what was handed out, so in our coordinates
-        reference = replace(reference, world=None)
-    return layer.place(reference, path)
-
-
-def _reach(file: AnnotationFile, layer: Layer, reference: Reference) -> Box:
-    """What a file speaks for: Slicer cuts to what is painted, so what is beyond was unpainted."""
-    if layer.cut_to_paint and file.predicted:
-        return file.predicted.extent
-    if layer.cut_to_paint and file.listed:
-        return tuple(v for n in reference.shape for v in (0, n))
-    return file.extent
-
-
-def _placed_by_hand(path, layer: Layer, reference, regions, rows, predicted):
-    """Place of a file that tells none: as handed out, or what regions.tsv says; and its regions."""
-    shape = tuple(layer.stored.shape)
-    own = [box for name, box in regions if name == path.name] or rows
-    fitting = [b for b in own if (b[1] - b[0], b[3] - b[2], b[5] - b[4]) == shape]
-    if len(fitting) == 1:
-        return Placement(fitting[0][::2], shape, (0, 1, 2), (False,) * 3), fitting
-    if predicted and not own and shape == predicted.labels.shape:
-        return Placement(predicted.offset, shape, (0, 1, 2), (False,) * 3), []
-    raise InputError(
-        f"{path}: {by(shape)} voxels (z y x) against {by(reference.shape)} of the "
-        f"stack; exported from another volume? If it is a part of it, say in {REGIONS} "
-        f"beside it where it lies ({', '.join(('file', *BOX))})"
-    )
 
 
 def _tell_left_out(path, found, left_out: list[str], classes: dict[int, str]) -> None:

@@ -31,6 +31,13 @@ class Walks:
     closed: np.ndarray
     ways: dict[int, Way]
 
+    @property
+    def forked(self) -> np.ndarray:
+        """Which objects (k,) have branches."""
+        found = np.zeros(len(self.walked), bool)
+        found[[k for k, way in self.ways.items() if way.branch_points]] = True
+        return found
+
 
 def walk(nodes: Nodes) -> Walks:
     """The bands of objects."""

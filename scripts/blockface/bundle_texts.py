@@ -27,6 +27,9 @@ CORRECTED = os.path.join(HERE, '{CORRECTED}')
 def br(p): return '[' + os.path.join(HERE, p) + ']'
 def load(f, mode):
     return importlayer(filename=br(f + '.nrrd'), importer='[Teem Importer]', mode=mode)
+def stamp(f):
+    p = os.path.join(CORRECTED, f + '.nrrd')
+    return os.stat(p).st_mtime_ns if os.path.exists(p) else None
 def note(what):
     if not os.path.isdir(CORRECTED):
         os.mkdir(CORRECTED)
@@ -35,8 +38,9 @@ def note(what):
 load('{name}_image', 'data')
 unsure_ids = load('{name}_uncertainty', 'data')
 mask_ids = []
-for f in MASKS:
-    mask_ids += load(f, 'single_mask')
+for f in MASKS:  # what was saved in an earlier sitting, if there was one
+    saved = os.path.join('{CORRECTED}', f)
+    mask_ids += load(saved if stamp(f) else f, 'single_mask')
 for i in unsure_ids:
     set(stateid=i + '::opacity', value=0.3)
 for i in mask_ids:
@@ -47,9 +51,10 @@ pickpoint(point=[{centre[2]:.10g}, {centre[1]:.10g}, {centre[0]:.10g}])
 note('opened')
 def save_corrections():
     note('saving')
+    before = dict((n, stamp(n)) for n in MASKS)
     exportsegmentation(layers=mask_ids, file_path=br('{CORRECTED}'), mode='single_mask', \
 extension='.nrrd')
-    missing = [n for n in MASKS if not os.path.exists(os.path.join(CORRECTED, n + '.nrrd'))]
+    missing = [n for n in MASKS if stamp(n) in (None, before[n])]
     if missing:
         print('NOT WRITTEN: ' + ', '.join(missing))
     else:

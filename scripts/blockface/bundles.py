@@ -124,6 +124,7 @@ def export_bundle(
     record = {
         "z": int(z), "offset_voxels_zyx": list(offset), "shape_zyx": list(labels.shape),
         "voxel_size_nm_zyx": list(size), "stack_shape_zyx": list(image.shape),
+        **{name: f"{folder.name}_{name}.nrrd" for name in ("image", "uncertainty")},
         "classes": dict(zip(classes, (f"{name}.nrrd" for name in names), strict=True)),
         "threshold": threshold, "worst_spot_zyx": list(spot), "reason": reason,
         "sha256": {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in files},

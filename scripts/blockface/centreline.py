@@ -15,6 +15,7 @@ from blockface.profile import Profiles, measured
 from blockface.runs import Runs
 
 ROUNDS = 2
+FORK = 1.15  # times the mean volume, above which a slice of a branched object holds another branch
 WHOLE = 0.9  # of the next slice's volume that a slice at an end must have
 
 
@@ -119,7 +120,8 @@ def refined(walks: Walks, nodes: Nodes, volume: np.ndarray):
         ends = extents(curves, nodes, reach, aside)
         found = curves.project(nodes.at, nodes.runs)
         n = np.maximum(4, np.rint((ends[1] - ends[0]) / width)).astype(int)
-        points, runs = slices(curves, found.s, nodes.count / found.stretch, nodes, ends, n)
+        weight = nodes.count / found.stretch
+        points, runs = slices(curves, found.s, weight, nodes, ends, n, walks.forked[bent])
         points = calm(points, runs, closed)
     return points, runs, limits(points, runs, width, volume, nodes.size)
 
@@ -171,10 +173,11 @@ def last_of(s: np.ndarray, runs: Runs, width: np.ndarray) -> np.ndarray:
     return top + width / 2 * flat
 
 
-def slices(curves: Curves, s, weight, nodes: Points, ends, n: np.ndarray):
+def slices(curves: Curves, s, weight, nodes: Points, ends, n: np.ndarray, forked: np.ndarray):
     """Centroids (3, m) of ``n`` (k,) equal slices between ``ends``, and the runs of them.
 
-    No empty ones, no wedges. The centroid of a slice of length w of a line of curvature c lies
+    No empty ones, no wedges; of ``forked`` (k,) objects none where a branch would draw the line
+    towards itself. The centroid of a slice of length w of a line of curvature c lies
     c w²/24 inwards of the line. That is taken off of rings; of open lines it is less than what it
     would add to their small bends.
     """
@@ -184,6 +187,7 @@ def slices(curves: Curves, s, weight, nodes: Points, ends, n: np.ndarray):
     total = np.bincount(number, weight, bins.starts[-1])
     points = np.stack([np.bincount(number, weight * a, len(total)) for a in nodes.at])
     held = total > 0
+    held &= ~bins.spread(forked) | (total < FORK * bins.spread(bins.means(total)))
     long = bins.spread((ends[1] - ends[0]) / n)
     middle = bins.spread(ends[0]) + (bins.within + 0.5) * long
     inwards = curves.runs.between(curves.s, curves.bend, bins, middle) * long**2 / 24

@@ -144,7 +144,7 @@ def check_classes(dataset: dict, where: str) -> None:
             "{1: fibril}"
         )
     context, slices = dataset["context"], dataset["patches"]["context"]
-    if slices is not None and (slices == 0) != (context == "2d"):
+    if slices is not None and context and (slices == 0) != (context == "2d"):
         raise InputError(
             f"{where}: found context {context} and patches.context {slices}; expected 0 in 2d "
             "and at least 1 in 2.5d and 3d; leave patches.context out"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from blockface.errors import InputError
-from blockface.misplaced import found_elsewhere
+from blockface.misplaced import LEAST, found_elsewhere
 from blockface.rounds import REGIONS
 from blockface.scores import UNKNOWN, Scores, confusion
 
@@ -147,6 +147,9 @@ def _notes(bundle, slab: np.ndarray, spoken: list[int], classes, others: list) -
         if b.predicted.labels.shape == before.shape
         and not np.array_equal(b.predicted.labels, before)
     }
+    if np.isin(before, spoken).sum() >= LEAST and not slab[1].any():
+        notes[ALL] = "nothing is left of what was handed out; were the masks saved empty?"
+        log.warning("%s: %s", bundle.folder, notes[ALL])
     for c in spoken:
         was, now = slab == c
         found = found_elsewhere(was, now, {name: labels == c for name, labels in beside.items()})

@@ -1,5 +1,6 @@
 """Label stacks as TIFF (Fiji, napari) and zarr (napari, OME-Zarr): slices read when asked for."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ class LabelStack:
                 f"{path}: compressed by {found.lossy}, which changes values at every edge; "
                 "expected labels as they were painted; save them uncompressed or with zlib"
             )
-        self.shape, self.read, self.note = found.shape, found.reader, ""
+        self.shape, self.note, self._path, self._reader = found.shape, "", path, found.reader
         told = [(a, b) for a, b in zip(found.voxel_size_nm, voxel_size_nm, strict=True) if a]
         if any(abs(a - b) > 0.01 * b for a, b in told):
             self.note = f"the file tells a voxel size of {found.voxel_size_nm} nm (z y x); ignored"
@@ -36,8 +37,19 @@ class LabelStack:
         """Slice number ``index``, or a run of slices."""
         if isinstance(index, slice):
             start, stop, _ = index.indices(self.shape[0])
-            return self.read(start, stop)
-        return self.read(index, index + 1)[0]
+            return self._read(start, stop)
+        return self._read(index, index + 1)[0]
+
+    def _read(self, start: int, stop: int) -> np.ndarray:
+        try:
+            return self._reader(start, stop)
+        except InputError:
+            raise
+        except (RuntimeError, ValueError, OSError, zlib.error) as error:  # as the codec has it
+            raise InputError(
+                f"{self._path}: slices {start} to {stop - 1} cannot be read "
+                f"({' '.join(str(error).split())}); copy it again"
+            ) from None
 
 
 def tiff_labels(path: Path, voxel_size_nm: tuple[float, float, float]) -> LabelStack:

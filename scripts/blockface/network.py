@@ -72,14 +72,19 @@ class Network:
 
 
 def neighbours(
-    context: str, asked: int | None, size: dict, voxel_size_nm: tuple[float, float, float]
+    context: str | None, asked: int | None, size: dict, voxel_size_nm: tuple[float, float, float]
 ) -> int:
     """Slices on either side that a network of ``context`` (2d, 2.5d, 3d) sees.
 
-    ``asked``, if not None; else none in 2-D, one in 2.5-D, and in 3-D at least 4 and enough for a
-    crop to be pooled. ``size``: depth and stride of the network.
+    ``asked``, if not None; else none in 2-D, in 2.5-D two where a voxel is less than twice as deep
+    as it is wide and one elsewhere, and in 3-D at least 4 and enough for a crop to be pooled.
+    Without a ``context`` it is 2.5-D for such voxels, 2-D elsewhere (measured:
+    docs/benchmarks.md). ``size``: depth and stride of the network.
     """
-    if asked is not None or context != "3d":
-        return {"2d": 0, "2.5d": 1, "3d": 4}[context] if asked is None else asked
+    if asked is not None:
+        return asked
+    even = voxel_size_nm[0] < 2 * min(voxel_size_nm[1:])
+    if context != "3d":
+        return {"2d": 0, "2.5d": 2 if even else 1, None: 2 if even else 0}[context]
     plan = Network(1, volumetric=True, voxel_size_nm=voxel_size_nm, **size)
     return max(4, plan.multiple_z)

@@ -27,11 +27,13 @@ class Place:
         first = [o * s for o, s in zip(self.record["offset_voxels_zyx"], size)]  # noqa: B905
         where = {"scale": size, "translate": first}
         for name in ("image", "uncertainty"):
-            array, _ = self._read(f"{self.folder.name}_{name}.nrrd")
+            array, _ = self._read(self.record[name])
             look = {"colormap": "inferno", "blending": "additive", "opacity": 0.4}
             viewer.add_image(array, name=name, **where, **(look if name == "uncertainty" else {}))
         for number, (name, file) in enumerate(self.record["classes"].items(), start=1):
             array, _ = self._read(file)
+            if (self.folder / "corrected" / file).exists():  # of an earlier sitting
+                array = self._saved(file, array.shape)
             layer = viewer.add_labels(array * np.uint8(number), name=name, opacity=0.5, **where)
             layer.selected_label = number  # another colour for each class
             self.masks[file] = layer
@@ -58,6 +60,15 @@ class Place:
 
     def _read(self, file):
         return nrrd.read(str(self.folder / file), index_order="C")
+
+    def _saved(self, file, shape):
+        array, _ = self._read(Path("corrected", file))
+        if array.shape != shape:
+            raise ValueError(
+                f"corrected/{file}: {array.shape} voxels, handed out were {shape}; "
+                "open it in the program it was saved by, or remove it to begin again"
+            )
+        return (array != 0).astype(np.uint8)
 
     def _note(self, what):
         (self.folder / "corrected").mkdir(exist_ok=True)

@@ -55,24 +55,16 @@ def load_patches(path: str | Path) -> tuple[NDArray, dict, str]:
 
 
 def candidates(
-    annotations: zarr.Array,
-    slices: list[int],
-    held_out: list[int],
-    size: int,
-    context: int,
-    volumetric: bool,
+    annotations: zarr.Array, slices: list[int], held_out: list[int], size: int
 ) -> Iterator[tuple[int, int, int, NDArray, str]]:
     """Places (z, y, x, labels, objection) with something reviewed, half a patch apart.
 
-    ``objection`` is empty, or says why the place may not be used: a held-out slice in it. In the
-    many slices of a ``volumetric`` place it does not object: `surroundings` replaces it.
+    ``objection`` is empty, or says why the place may not be used: its slice is held out. In the
+    slices around it that does not matter: `surroundings` replaces them.
     """
-    forbidden = set(held_out)
     for z in slices:
         labels = annotations[z]
-        reach = 0 if volumetric else context
-        inside = forbidden.intersection(range(z - reach, z + reach + 1))
-        objection = f"held-out slice {min(inside)} inside" if inside else ""
+        objection = f"held-out slice {z}" if z in held_out else ""
         for y in grid(labels.shape[0], size, size // 2):
             for x in grid(labels.shape[1], size, size // 2):
                 patch = labels[y : y + size, x : x + size]
@@ -87,12 +79,10 @@ def choose(
     held_out: list[int],
     classes: dict[int, str],
     size: int,
-    context: int,
     min_foreground: dict[str, float],
     background_share: float,
     seed: int,
     source: str = "annotations",
-    volumetric: bool = False,
     without: Without | None = None,
 ) -> pd.DataFrame:
     """Every place looked at, kept or rejected, and why.
@@ -101,7 +91,7 @@ def choose(
     class's ``min_foreground``. Of the others some are let through, ``background_share`` times the
     number kept, drawn by ``seed``: a network that never sees background finds objects everywhere.
     ``source`` is named in the error. ``without``: codes among the labels (blockface.reviewed).
-    Columns: z, y, x, reviewed, foreground_<class>…, kept, reason.
+    Columns: z, y, x, reviewed, background (for all classes), foreground_<class>…, kept, reason.
 
     Raises
     ------
@@ -109,8 +99,7 @@ def choose(
         No place reaches ``min_foreground``.
     """
     rows = []
-    places = candidates(annotations, slices, held_out, size, context, volumetric)
-    for z, y, x, labels, objection in places:
+    for z, y, x, labels, objection in candidates(annotations, slices, held_out, size):
         known = np.count_nonzero(labels != UNKNOWN)
         shares = {
             name: share_of(v, seen_for(labels, v, without or {})) for v, name in classes.items()
@@ -119,6 +108,7 @@ def choose(
         reason = objection or (f"enough {', '.join(enough)}" if enough else "too little foreground")
         rows.append(
             {"z": z, "y": y, "x": x, "reviewed": known / labels.size}
+            | {"background": np.count_nonzero(labels == 0) / labels.size}
             | {f"foreground_{name}": share for name, share in shares.items()}
             | {"kept": bool(enough) and not objection, "reason": reason}
         )
@@ -133,7 +123,28 @@ def choose(
     table.loc[through, "kept"] = True
     table.loc[through, "reason"] = "background let through"
     log.info("%d of %d places kept, %d of them background", table["kept"].sum(), len(table), count)
+    for said in not_taught(table):
+        log.warning("%s: %s", source, said)
     return table
+
+
+def not_taught(table: pd.DataFrame) -> list[str]:
+    """What no kept place of a ``table`` as of `choose` shows to the network, a sentence each."""
+    kept, start = table[table["kept"]], "foreground_"
+    names = [name.removeprefix(start) for name in table if name.startswith(start)]
+    found = [
+        f"Nothing of class {name} is painted in any place that is learnt from, so none will be "
+        "found; paint some, or take it out of classes."
+        for name in names
+        if not kept[start + name].any()
+    ]
+    # a table of an older version lacks the column
+    if len(names) > 1 and "background" in kept and not kept["background"].any():
+        found.append(
+            "In no place that is learnt from is there background reviewed for all classes, so "
+            "nothing tells them from it; paint all classes of one slice."
+        )
+    return found
 
 
 def nothing_kept(

@@ -1,7 +1,9 @@
 """What was handed out for correction: kept in the bundle, to see later what a person changed."""
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -81,14 +83,17 @@ def prediction_beside(folder: Path, classes: dict[int, str]) -> Prediction | Non
         with np.load(path, allow_pickle=False) as kept:
             labels, offset = kept["labels"], tuple(int(v) for v in kept["offset"])
             z, names = int(kept["z"]), dict(zip(kept["values"], kept["names"], strict=True))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         reason = " ".join(str(error).split())
         raise InputError(
             f"{path}: cannot be read ({reason}); copy the folder of the bundle again, or remove "
             "this file to have the whole extent of the masks counted as reviewed"
         ) from None
-    value_of = {name: value for value, name in classes.items()}
+    known = {str(name): int(value) for value, name in names.items()}
+    now = {name: value for value, name in classes.items()}
+    # a class that was renamed since keeps its value
+    renamed = {value: value for value, name in classes.items() if name not in known}
     table = np.zeros(256, np.uint8)
-    for value, name in names.items():
-        table[value] = value_of.get(str(name), 0)
+    for name, value in known.items():
+        table[value] = now.get(name, renamed.get(value, 0))
     return Prediction(table[labels], offset, z)

@@ -11,6 +11,7 @@ from blockface.denoiser_warnings import denoiser_warnings
 from blockface.given import Given
 from blockface.iterations import dice_of, falls, stopping_hint
 from blockface.page import Table, cell, render, table
+from blockface.patches import not_taught
 from blockface.sections import SECTIONS
 from blockface.sections_objects import OBJECT_SECTIONS, class_summary
 
@@ -69,7 +70,8 @@ def warnings(given: Given) -> list[str]:
     if given.annotations and given.scores is not None and unseen:
         listed = ", ".join(map(str, unseen))
         found.append(f"Held-out slices without annotation, and so without a score: z {listed}.")
-    places = given.table("import_report")
+    places, learnt = given.table("import_report"), given.table("patches_table")
+    found += [] if learnt is None else not_taught(learnt)
     for row in [] if places is None else odd_places(places).to_dict("records"):
         found.append("Round {round:02d}, {place}, {class}: {note}".format(**row))
     objects, summary = given.table("objects_table"), given.table("summary_table")

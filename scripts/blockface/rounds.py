@@ -14,6 +14,7 @@ import numpy as np
 
 from blockface.errors import InputError
 from blockface.layers import is_annotation
+from blockface.predicted import FILE
 from blockface.tables import read_table
 
 log = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ def _below(folder: Path) -> list[list[Path]]:
     here = [p for p in inside if is_annotation(p)]
     handed_out = (folder / "bundle.json").is_file()
     for file in inside:
-        picture = handed_out and file.suffix == ".png"
+        picture = file.suffix == ".png" and (handed_out or (folder / FILE).is_file())
         if file.is_file() and file not in here and not picture:
             refuse_other_formats(file)
     bundles = (_saved_over(folder, here) if handed_out else [here]) if here else []
@@ -106,7 +107,13 @@ def _saved_over(folder: Path, here: list[Path]) -> list[list[Path]]:
     if corrected.is_dir() and any(is_annotation(p) for p in corrected.iterdir()):
         log.info("%s: a whole correction bundle; only its folder corrected/ is read", folder)
         return []
-    record = json.loads((folder / "bundle.json").read_text())
+    try:
+        record = json.loads((folder / "bundle.json").read_text())
+    except ValueError as error:
+        raise InputError(
+            f"{folder / 'bundle.json'}: cannot be read ({error}); copy the folder of the bundle "
+            "again, or hand in its folder corrected/ alone"
+        ) from None
     masks = [folder / name for name in record.get("classes", {}).values()]
     told = record.get("sha256", {})
     if any(
@@ -115,10 +122,12 @@ def _saved_over(folder: Path, here: list[Path]) -> list[list[Path]]:
     ):
         log.warning("%s: the masks handed out were saved over; they are read", folder)
         return [[p for p in masks if p in here]]
+    beside = [p.name for p in here if p.name not in told]
     raise InputError(
         f"{folder}: a correction bundle without a file in corrected/; what it holds beside is "
-        "the prediction; save the masks into corrected/ (unchanged if all is right), or remove "
-        "the folder"
+        "the prediction; save the masks into corrected/ (unchanged if all is right)"
+        + (f", move {', '.join(beside)} there" if beside else "")
+        + ", or remove the folder"
     )
 
 
@@ -164,6 +173,8 @@ def read_regions(paths: list[Path], shape) -> list[tuple[str, Box]]:
     for number, row in enumerate(frame.to_dict("records"), start=2):
         try:
             box = tuple(int(row[key]) for key in BOX)
+            if any(float(row[key]) != int(row[key]) for key in BOX):
+                raise ValueError
         except (TypeError, ValueError):
             raise InputError(f"{table}: line {number}: expected whole numbers in z0 … x1") from None
         inside = all(0 <= a < b <= n for a, b, n in zip(box[::2], box[1::2], shape, strict=True))

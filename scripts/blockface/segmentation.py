@@ -15,7 +15,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 from blockface.augment import UNKNOWN, Augmentation, grey, move, sampling_grid
 from blockface.network import Network
 from blockface.reviewed import Without, possible, seen_for
-from blockface.slice_faults import slice_faults
+from blockface.slice_faults import sides_lost, slice_faults
 from blockface.train import Training
 from blockface.unet import Hardware, UNet
 
@@ -51,7 +51,7 @@ def sampler(
 
     ``images`` (n, slices, y, x), ``labels`` (n, kinds, 1 or slices, y, x). A batch is images
     (n, slices, y, x) and truth (n, kinds, y, x), or (n, kinds, slices, y, x) for a volumetric
-    ``network``, of as many slices as it can pool, upside down or not.
+    ``network``, of as many slices as it can pool; the slices upside down or not.
     """
     images, labels = torch.from_numpy(images), torch.from_numpy(labels)
     depth = images.shape[1]
@@ -66,6 +66,10 @@ def sampler(
             turned = augmentation.mirror and bool(torch.rand(1, generator=rng) < 0.5)
             some, truth = some[:, first : first + deep], truth[:, :, first : first + deep]
             some, truth = (some.flip(1), truth.flip(2)) if turned else (some, truth)
+        elif network.context:
+            turned = torch.rand(len(some), generator=rng) < 0.5 * augmentation.mirror
+            some[turned] = some[turned].flip(1)
+            some = sides_lost(some, rng)
         moved, planes = move(
             some.to(hardware.device),
             truth.flatten(1, 2).to(hardware.device),

@@ -62,8 +62,10 @@ def way_through(of: Pieces) -> Way:
     along = list(dict.fromkeys(along.tolist()))
     line = {along[0], along[-1]}
     tips = tuple(np.flatnonzero(piece == leaf) for leaf in tree.leaves() if leaf not in line)
+    # where ways meet, a piece's centroid lies between them, on none; ends may be pruned twigs
+    single = [p for p in along if len(tree.near.get(p, ())) <= 2]
     return Way(
-        centroids(of, piece, np.array(along)),
+        centroids(of, piece, np.array(single if len(single) > 3 else along)),
         np.isin(piece, along),
         tips=tips,
         branch_points=tree.branch_points(),

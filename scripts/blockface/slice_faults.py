@@ -58,6 +58,23 @@ def slice_faults(
     return images, labels
 
 
+def sides_lost(images: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    """``images`` (n, slices, y, x), in which some outer slices are repeats of those inside them.
+
+    So the network meets them at the ends of the stack. On either side, one time in four, from a
+    random distance on.
+    """
+    n, slices = images.shape[:2]
+    reach = slices // 2
+    order = torch.arange(slices).repeat(n, 1)
+    for step in (-1, 1):
+        kept = torch.randint(reach, (n, 1), generator=rng)
+        kept = torch.where(torch.rand((n, 1), generator=rng) < 0.25, kept, reach)
+        side = step * (order - reach) > kept
+        order = torch.where(side, reach + step * kept, order)
+    return images[torch.arange(n)[:, None], order]
+
+
 def placed(values: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     """A value per slice (n, slices) as a factor of ``images``, on their device."""
     return values.to(images.device)[:, :, None, None]

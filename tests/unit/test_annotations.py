@@ -159,7 +159,8 @@ def test_paint_outside_the_regions_is_left_out_and_told(home, caplog):
 @pytest.mark.parametrize(
     ("row", "message"),
     [(("nobody.nrrd", 0, 1, 0, 5, 0, 5), "expected a file"), (("*", 0, 99, 0, 5, 0, 5), "inside"),
-     (("*", 3, 3, 0, 5, 0, 5), "half-open"), (("*", "a", 3, 0, 5, 0, 5), "whole numbers")],
+     (("*", 3, 3, 0, 5, 0, 5), "half-open"), (("*", "a", 3, 0, 5, 0, 5), "whole numbers"),
+     (("*", 2.6, 3, 0, 5, 0, 5), "whole numbers")],
 )  # fmt: skip
 def test_regions_that_make_no_sense_are_refused(home, row, message):
     save(home / "00" / "fibril.nrrd", box((5, 6), (2, 8), (2, 8)))
@@ -331,7 +332,7 @@ def test_wrong_voxel_size_and_second_file_for_a_class(home):
         imported(home)
     save(home / "00" / "fibril.nrrd", box((5, 6), (2, 8), (2, 8)))
     save(home / "00" / "fibril_1.nrrd", box((5, 6), (2, 8), (2, 8)))
-    with pytest.raises(InputError, match=r"second file for the class fibril.*fibril_1"):
+    with pytest.raises(InputError, match=r"second mask for the class fibril.*fibril_1"):
         imported(home)
 
 

@@ -6,6 +6,7 @@ import shutil
 import nibabel
 import numpy as np
 import pytest
+import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -246,6 +247,92 @@ def test_a_smaller_piece_that_came_back_speaks_for_itself_only(handed_out, tmp_p
     here[1:4, 4:20, 5:25] = np.where(changed, after, 255)
     here[2, 4:20, 5:25] = after[1]
     assert np.array_equal(labels[:][box(predicted, offset)], here)
+
+
+@pytest.fixture
+def copied(handed_out, tmp_path):
+    """The place in round 00, handed back as it was."""
+    folder, _, _ = handed_out
+    place = tmp_path / "annotations" / "00" / "z0007"
+    shutil.copytree(folder, place)
+    for name in CLASSES.values():
+        shutil.copy(folder / f"z0007_{name}.nrrd", place / "corrected")
+    return place
+
+
+def test_masks_of_another_place_are_refused(handed_out, copied, tmp_path):
+    _, predicted, offset = handed_out
+    first = tuple((o + d) * v for o, d, v in zip(offset, (3, 0, 0), VOXEL, strict=True))
+    path = copied / "corrected" / "z0007_cell.nrrd"
+    files.new_style(path, (predicted == 2).astype(np.uint8), VOXEL, first)
+    with pytest.raises(InputError, match=r"lies at z 8 to 12, .* expected inside z 5 to 9, "):
+        imported(tmp_path)
+    (copied / "corrected" / "regions.tsv").write_text(
+        "file\tz0\tz1\ty0\ty1\tx0\tx1\nz0007_cell.nrrd\t8\t13\t16\t40\t20\t52\n"
+    )
+    imported(tmp_path)
+
+
+def test_a_class_renamed_since_is_no_correction(copied, tmp_path):
+    for name, new in (("fibril", "collagen"), ("cell", "cell")):
+        path = copied / "corrected" / f"z0007_{name}.nrrd"
+        path.rename(path.with_name(f"z0007_{new}.nrrd"))
+    report = tmp_path / "report.tsv"
+    import_rounds(
+        tmp_path / "annotations", [0], {1: "collagen", 2: "cell"}, SHAPE, VOXEL,
+        tmp_path / "a.zarr", report_path=report,
+    )  # fmt: skip
+    assert read_table(report)["status"].tolist() == ["confirmed"] * 3
+
+
+def test_masks_saved_empty_are_told(handed_out, copied, tmp_path, caplog):
+    _, predicted, offset = handed_out
+    first = tuple(o * v for o, v in zip(offset, VOXEL, strict=True))
+    for name in CLASSES.values():
+        path = copied / "corrected" / f"z0007_{name}.nrrd"
+        files.new_style(path, np.zeros(predicted.shape, np.uint8), VOXEL, first)
+    _, report, _ = imported(tmp_path)
+    assert "saved empty?" in report.loc["all", "note"]
+    assert "saved empty?" in caplog.text
+
+
+def test_pictures_beside_the_masks_are_let_be(copied, tmp_path):
+    (copied / "corrected" / "screenshot.png").write_bytes(b"")
+    _, report, _ = imported(tmp_path)
+    assert report.loc["all", "status"] == "confirmed"
+
+
+@pytest.mark.parametrize("damage", ["npz", "npz cut", "json", "zarr", "project beside"])
+def test_damaged_bundles_are_told_in_one_line(handed_out, copied, tmp_path, damage):
+    _, predicted, _ = handed_out
+    corrected, npz = copied / "corrected", copied / "corrected" / "predicted.npz"
+    named = npz
+    if damage == "npz":
+        whole = bytearray(npz.read_bytes())
+        whole[60:90] = bytes(30)
+        npz.write_bytes(whole)
+    elif damage == "npz cut":
+        npz.write_bytes(npz.read_bytes()[:200])
+    elif damage == "zarr":
+        for name in CLASSES.values():
+            (corrected / f"z0007_{name}.nrrd").unlink()
+        named = corrected / "labels.zarr"
+        zarr.save_array(str(named), predicted)
+        chunk = max((p for p in named.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
+        chunk.write_bytes(chunk.read_bytes()[:40])
+    else:
+        for name in CLASSES.values():
+            (corrected / f"z0007_{name}.nrrd").unlink()
+        named = copied / "bundle.json"
+        if damage == "json":
+            named.write_text(named.read_text()[:100])
+        else:
+            named = "work.seg3dproj"
+            (copied / named).mkdir()
+            (copied / named / "work.s3d").write_text("")
+    with pytest.raises(InputError, match=str(named)) as told:
+        imported(tmp_path)
+    assert "\n" not in str(told.value)
 
 
 def test_only_the_folder_corrected_may_be_handed_in(handed_out, tmp_path):

@@ -83,6 +83,23 @@ def test_masks_open_where_they_lie_and_come_back_as_they_are_or_were_changed(pla
     assert [line.split("\t")[0] for line in lines] == ["opened", "saved", "saved"]
 
 
+def test_a_second_sitting_goes_on_in_a_renamed_folder(place):
+    opened = open_in_napari.Place(place)
+    opened.open(Viewer())
+    fibril, cell = opened.masks.values()
+    fibril.data[1, 3:9, 4:20] = 1 - fibril.data[1, 3:9, 4:20]
+    first = [fibril.data.copy(), cell.data.copy()]
+    opened.save()
+    moved = place.rename(place.with_name("anna_z0006"))
+    again = open_in_napari.Place(moved)
+    again.open(Viewer())
+    for layer, before in zip(again.masks.values(), first, strict=True):
+        assert np.array_equal(layer.data, before)
+    nrrd.write(str(moved / "corrected" / "z0006_cell.nrrd"), np.zeros((2, 3, 4), np.uint8))
+    with pytest.raises(ValueError, match=r"corrected/z0006_cell.nrrd: \(4, 3, 2\) voxels"):
+        open_in_napari.Place(moved).open(Viewer())
+
+
 def status(place):
     home = place.parents[2]
     import_rounds(

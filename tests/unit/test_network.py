@@ -35,6 +35,9 @@ def test_slices_that_a_network_needs():
     size = {"depth": 4, "stride": 2}
     assert neighbours("2d", None, size, SERIAL) == 0
     assert neighbours("2.5d", None, size, SERIAL) == 1
+    assert neighbours("2.5d", None, size, (8, 8, 8)) == 2
+    assert neighbours(None, None, size, SERIAL) == 0
+    assert neighbours(None, None, size, (8, 8, 8)) == 2
     assert neighbours("3d", None, size, SERIAL) == 4
     assert neighbours("3d", None, size, (8, 8, 8)) == 8
     assert neighbours("3d", 2, size, SERIAL) == 2

@@ -2,35 +2,26 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from blockface.object_rows import measure_each
 from blockface.volume import slab_rows
 from object_shapes import (
+    SPACINGS,
+    arm,
     ellipsoid,
     helix,
     index_of,
     mask_of,
     rod,
     rod_extent,
+    row_of,
+    scale,
     store,
     torus,
     tube,
+    union,
 )
-
-SPACINGS = [(10.0, 10.0, 10.0), (50.0, 10.0, 10.0), (200.0, 10.0, 10.0)]
-
-
-def scale(spacing):
-    """How much larger a body must be for the voxels to resolve it."""
-    return {10.0: 1, 50.0: 1.5, 200.0: 4}[spacing[0]]
-
-
-def row_of(path, labels, spacing, number=0):
-    labels = np.asarray(labels).astype(np.uint32)
-    index = index_of(labels)
-    rows = slab_rows(labels.shape)
-    array = store(path / f"{number}.zarr", labels, spacing)
-    return measure_each(array, index, rows, len, len).iloc[0]
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
@@ -114,27 +105,36 @@ def test_rods_ends_and_branches(tmp_path, spacing):
     k = scale(spacing)
     length, radius = 2000 * k, 60 * k
 
-    def arm(direction, reach):
-        unit = np.asarray(direction, float) / np.linalg.norm(direction)
-        body, (z0, y0, x0) = rod(unit, reach, radius), unit * reach / 2
-        return lambda z, y, x: body(z - z0, y - y0, x - x0)
+    def of(direction, share):
+        return arm(direction, length * share, radius)
 
-    stem = [arm((1, 0, 0), length / 2), arm((-1, 0, 0), length / 2)]
+    stem = [of((1, 0, 0), 1 / 2), of((-1, 0, 0), 1 / 2)]
     cases = [
         (stem, 0, 2),
-        ([*stem, arm((0.3, 1, 0), length / 3)], 1, 3),
-        ([*stem, arm((0, 1, 0), length / 3), arm((0, -1, 0.2), length / 3)], 1, 4),
-        ([stem[0], arm((-1, 0.5, 0), length / 2), arm((-1, -0.5, 0), length / 3)], 1, 3),
+        ([*stem, of((0.3, 1, 0), 1 / 3)], 1, 3),
+        ([*stem, of((0, 1, 0), 1 / 3), of((0, -1, 0.2), 1 / 3)], 1, 4),
+        ([stem[0], of((-1, 0.5, 0), 1 / 2), of((-1, -0.5, 0), 1 / 3)], 1, 3),
     ]
     for number, (arms, branches, ends) in enumerate(cases):
-        inside = lambda z, y, x, arms=arms: np.logical_or.reduce([f(z, y, x) for f in arms])  # noqa: E731
-        mask = mask_of(inside, [length, length, 400 * k], spacing)
+        mask = mask_of(union(arms), [length, length, 400 * k], spacing)
         row = row_of(tmp_path, mask, spacing, number)
         assert (row.branch_points, row.ends_inside, row.loops) == (branches, ends, 0)
-        if number < 3:
-            assert row.length_nm == pytest.approx(length, rel=0.02)
+        assert row.length_nm == pytest.approx(length, rel=0.02)
         across = mask[np.flatnonzero(mask.any(axis=(1, 2)))[0] + 2 :]  # cut by the border
         assert row_of(tmp_path, across, spacing, f"{number}c").ends_inside == ends - 1
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize(("lean", "long"), [(0.35, 20), (0.5, 33), (0.8, 20), (0.8, 33)])
+def test_a_third_arm_does_not_draw_the_line(tmp_path, lean, long, spacing):
+    radius = 60 * scale(spacing)
+    length = long * radius
+    arms = [
+        arm((1, 0, 0), length / 2, radius), arm((-1, lean, 0), length / 2, radius),
+        arm((-1, -lean, 0), length / 3, radius),
+    ]  # fmt: skip
+    mask = mask_of(union(arms), [1.05 * length, length, 7 * radius], spacing)
+    assert row_of(tmp_path, mask, spacing).length_nm == pytest.approx(length, rel=0.011)
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
@@ -186,3 +186,21 @@ def test_one_and_two_voxels(tmp_path, spacing):
     row = row_of(tmp_path, labels, spacing, 2)
     assert (row.feret_nm, row.feret_min_nm) == pytest.approx((max(spacing[0], 20), 10), rel=0.01)
     assert (row.ends_inside, row.branch_points, row.curvature_max_per_um) == (2, 0, 0)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_nets(tmp_path, spacing):
+    """Ragged bodies of a bad prediction, with loops and spurs, are measured too."""
+    shape = (1 if spacing[0] == 200 else 4, 250, 250)
+    loops = branches = 0
+    for seed in range(6):
+        noise = np.random.default_rng(seed).standard_normal(shape)
+        smooth = np.abs(ndimage.gaussian_filter(noise, (1, 4, 4), mode="wrap"))
+        labels = ndimage.label(smooth < np.quantile(smooth, 0.25))[0].astype(np.uint32)
+        array = store(tmp_path / f"{seed}.zarr", labels, spacing)
+        rows = measure_each(array, index_of(labels), slab_rows(labels.shape), len, len)
+        assert (rows.length_nm > 0).all()
+        assert np.isfinite(rows.length_nm).all()
+        loops, branches = loops + rows.loops.max(), branches + rows.branch_points.max()
+    assert loops > 10
+    assert branches > 10

@@ -29,7 +29,7 @@ def painted(seed, depth=12, size=40, slices=(2, 5, 9)):
 
 def chosen(labels, slices, **changes):
     options = {
-        "held_out": [], "classes": CLASSES, "size": 16, "context": 0, "seed": 1,
+        "held_out": [], "classes": CLASSES, "size": 16, "seed": 1,
         "min_foreground": {"fibril": 0.05, "cell": 0.05}, "background_share": 0.0,
     }  # fmt: skip
     return choose(labels, slices, **{**options, **changes})
@@ -51,13 +51,11 @@ def test_a_held_out_slice_is_never_in_a_patch(seed, context, held):
     labels = painted(seed)
     image = np.arange(12, dtype=np.uint8)[:, None, None] * np.ones((12, 40, 40), np.uint8)
     try:
-        table = chosen(labels, [2, 5, 9], held_out=sorted(held), context=context,
-                       background_share=1.0)  # fmt: skip
+        table = chosen(labels, [2, 5, 9], held_out=sorted(held), background_share=1.0)
     except InputError:
-        free = [z for z in (2, 5, 9) if not held & set(range(z - context, z + context + 1))]
-        assert not free
+        assert held >= {2, 5, 9}
         return
-    for patch in cut(image, labels, table, 16, context):
+    for patch in cut(image, labels, table, 16, context, held):
         assert not held & set(np.unique(patch[:-1]).tolist())
     refused = table[table["reason"].str.startswith("held-out")]
     assert not refused["kept"].any()
@@ -93,6 +91,26 @@ def test_the_share_is_of_what_was_reviewed():
     assert row["reviewed"] == pytest.approx(16 / 256)
 
 
+def test_a_class_that_no_place_shows_is_told(caplog):
+    labels = np.where(painted(3) == 2, 0, painted(3)).astype(np.uint8)
+    chosen(labels, [2, 5, 9])
+    assert [r.message for r in caplog.records if r.levelname == "WARNING"] == [
+        "annotations: Nothing of class cell is painted in any place that is learnt from, so none "
+        "will be found; paint some, or take it out of classes."
+    ]
+
+
+def test_classes_reviewed_in_different_places_only_are_told(caplog):
+    labels = painted(3)
+    labels[2][labels[2] == 0], labels[5][labels[5] == 0] = 254, 253
+    without = {254: frozenset({1}), 253: frozenset({2})}
+    chosen(labels[:6], [2, 5], without=without)
+    assert "nothing tells them from it" in caplog.text
+    caplog.clear()
+    chosen(labels, [2, 5, 9], without=without)
+    assert "nothing tells" not in caplog.text
+
+
 def test_the_draw_belongs_to_the_seed():
     labels = painted(3)
     kept = [chosen(labels, [2, 5, 9], seed=s, background_share=0.3)["kept"] for s in (1, 1, 2)]
@@ -114,7 +132,7 @@ def test_nothing_above_the_limit_is_told_with_the_best_there_is():
 def test_cut_patches_hold_the_neighbours_and_then_the_labels():
     labels = painted(1, slices=(0, 5, 11))
     image = np.random.default_rng(0).integers(0, 255, labels.shape, dtype=np.uint16)
-    table = chosen(labels, [0, 5, 11], context=1)
+    table = chosen(labels, [0, 5, 11])
     patches = list(cut(image, labels, table, 16, 1))
     assert {p.shape for p in patches} == {(4, 16, 16)}
     kept = table[table["kept"]]

@@ -164,7 +164,10 @@ def tables(folder, n):
         }),
         "denoiser_history.tsv": history("validation_psnr"),
         "history.tsv": history("validation_dice"),
-        "patches_table.tsv": pd.DataFrame({"reason": ["", "", "too little foreground"]}),
+        "patches_table.tsv": pd.DataFrame({
+            "kept": [True, True, False], "reason": ["", "", "too little foreground"],
+            "foreground_fibril": [0.3, 0.1, 0.0], "foreground_cell": [0.0, 0.0, 0.01],
+        }),
         "evaluation.csv": scores(0.85),
         "import_report.tsv": places(),
         "worklist.tsv": pd.DataFrame(worklist),
@@ -287,6 +290,7 @@ def test_refused_pairs_are_told(whole):
 
 def test_a_class_without_objects_is_told(whole):
     assert "No object of class cell was found." in " ".join(Page(whole).alarms)
+    assert "Nothing of class cell is painted" in " ".join(Page(whole).alarms)
 
 
 def test_same_input_same_page(parts, whole, tmp_path):

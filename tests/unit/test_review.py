@@ -2,7 +2,9 @@
 
 import ast
 import importlib
+import itertools
 import json
+import os
 import shutil
 import types
 
@@ -245,7 +247,7 @@ def test_the_script_loads_saves_and_is_old_python(tmp_path, predicted, raw, caps
     source = (folder / "open_in_seg3d.py").read_text()
     ast.parse(source, feature_version=(3, 4))
     assert str(tmp_path) not in source
-    calls = []
+    calls, clock = [], itertools.count(1, 10**10)
 
     def action(name, answer=None):
         def call(**arguments):
@@ -256,7 +258,9 @@ def test_the_script_loads_saves_and_is_old_python(tmp_path, predicted, raw, caps
 
     def export(arguments):
         for layer in arguments["layers"][:saved]:
-            (folder / "corrected" / f"{layer}.nrrd").write_bytes(b"")
+            path = folder / "corrected" / f"{layer}.nrrd"
+            path.write_bytes(b"")
+            os.utime(path, ns=(0, next(clock)))
 
     names = {
         "importlayer": action("importlayer", lambda a: [a["filename"].split("/")[-1][:-6]]),
@@ -284,6 +288,14 @@ def test_the_script_loads_saves_and_is_old_python(tmp_path, predicted, raw, caps
     saved = 2
     names["save_corrections"]()
     assert capsys.readouterr().out == "saved\n"
+    saved = 1  # the file of the first saving is still there
+    names["save_corrections"]()
+    assert "NOT WRITTEN: z0012_cell" in capsys.readouterr().out
+    calls.clear()
+    (folder / "corrected" / "z0012_cell.nrrd").unlink()
+    exec(compile(source, "open_in_seg3d.py", "exec"), names)
+    masks = [a["filename"] for n, a in calls if n == "importlayer" and a["mode"] != "data"]
+    assert masks == [f"[{folder}/corrected/z0012_fibril.nrrd]", f"{here}cell.nrrd]"]
 
 
 def test_paths_that_seg3d_cannot_open_are_refused(tmp_path, predicted, raw):
@@ -368,12 +380,22 @@ def test_the_scripts_make_a_loop_of_two_iterations(tmp_path, predicted, raw):
                 nrrd.write(str(place / "corrected" / source.name), array, head, index_order="C")
             shutil.copytree(place, home / f"{number + 1:02d}" / place.name)
         made = {k: folder / f"{k}.{e}" for k, e in (("probability", "zarr"), ("evaluation", "csv"))}
+    now = made["probability"]
+    script("evaluate").main(
+        probability=now, annotations=now.with_name("annotations.zarr"),
+        previous_probability=tmp_path / "iter_00" / "probability.zarr",
+        evaluation=tmp_path / "stricter.csv", threshold=0.999, held_out_slices=held_out,
+        iteration=1, threads=1,
+    )  # fmt: skip
     assert set(read_table(tmp_path / "iter_00" / "worklist.tsv")["z"]) == {12, 25}
     table = read_table(made["evaluation"])
     keys = table[["iteration", "split", "class"]].to_records(index=False).tolist()
     assert keys == [(i, s, c) for i, s in ((0, "held_out"), (0, "corrected"), (1, "held_out"))
                     for c in CLASSES.values()]  # fmt: skip
     table = table.set_index(["iteration", "split", "class"])
+    stricter = read_table(tmp_path / "stricter.csv").set_index(["iteration", "split", "class"])
+    told = table.loc[(0, "corrected")], stricter.loc[(0, "corrected")]
+    pd.testing.assert_frame_equal(*told)  # the masks handed out had the threshold of then
     assert table.loc[(0, "held_out", "fibril"), "dice"] == 1
     assert table.loc[(0, "corrected", "fibril"), "dice"] < 0.9
     assert table.loc[(0, "corrected", "fibril"), ["slices", "voxels"]].tolist() == [2, 2 * 64 * 80]

@@ -142,8 +142,9 @@ def test_otsu_takes_the_side_that_fits(case):
     assert spent["detail"].startswith("above")
 
 
-def test_nothing_held_out_lies_beside_what_is_learnt_from(shared_data):
+def test_nothing_held_out_lies_beside_what_is_learnt_from(shared_data, tmp_path, monkeypatch):
     """Slices scored are far enough from annotated ones for two neighbouring slices as context."""
+    monkeypatch.chdir(tmp_path)
     for make in segmentation.CASES.values():
         found = make(shared_data)
         gaps = np.abs(np.subtract.outer(found.annotated, found.held_out))

@@ -2,12 +2,18 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from blockface.augment import UNKNOWN, Augmentation
-from blockface.slice_faults import slice_faults
+from blockface.network import Network
+from blockface.segmentation import sampler
+from blockface.slice_faults import sides_lost, slice_faults
+from blockface.train import Training
+from blockface.unet import Hardware
 
+CPU = Hardware(torch.device("cpu"), None)
 STILL = Augmentation(0.0, False, 1.0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -91,3 +97,35 @@ def test_blurred_slices_keep_their_mean_and_lose_detail():
     assert soft.float().mean() == pytest.approx(0.3, abs=0.06)
     assert (made.flatten(2).std(2)[soft] < 0.6 * images.flatten(2).std(2)[soft]).all()
     torch.testing.assert_close(made.flatten(2).mean(2), images.flatten(2).mean(2), atol=0.3, rtol=0)
+
+
+@pytest.mark.parametrize("reach", [1, 2, 4])
+def test_lost_sides_repeat_the_last_slice_that_is_left(reach):
+    slices = 2 * reach + 1
+    images = torch.arange(float(slices)).reshape(1, -1, 1, 1).expand(4000, -1, 2, 2)
+    found = sides_lost(images, torch.Generator().manual_seed(0))
+    assert (found == found[:, :, :1, :1]).all()
+    order = found[:, :, 0, 0]
+    lost = torch.arange(float(slices)) != order
+    assert not lost[:, reach].any()
+    for side, inner in ((lost[:, :reach], 1), (lost[:, reach + 1 :].flip(1), -1)):
+        assert 0.22 < side[:, 0].float().mean() < 0.28  # the outermost goes first
+        assert (side[:, 1:] <= side[:, :-1]).all()
+        first = side.sum(1)
+        last = order[:, 0 if inner > 0 else -1]
+        expected = first if inner > 0 else slices - 1 - first
+        assert (last == expected).all()
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_neighbours_as_channels_are_learnt_upside_down_and_without_the_outer_ones(mirror):
+    images = np.broadcast_to(np.arange(5, dtype=np.float32)[:, None, None], (8, 5, 16, 16)).copy()
+    labels = np.zeros((8, 1, 1, 16, 16), np.uint8)
+    still = replace(STILL, mirror=mirror)
+    draw = sampler(images, labels, Training(1, 400, 8), still, CPU, Network(2, context=2))
+    drawn, _ = draw(rng())
+    orders = {tuple(image[:, 4, 4].tolist()) for image in drawn}
+    upright, turned = (0, 1, 2, 3, 4), (4, 3, 2, 1, 0)
+    assert {order[2] for order in orders} == {2}  # the slice that is labelled
+    assert (turned in orders) == mirror
+    assert {upright, (1, 1, 2, 3, 4), (2, 2, 2, 3, 4), (0, 1, 2, 2, 2)} <= orders

@@ -61,7 +61,7 @@ def sparse(tmp_path):
 
 def chosen(labels, **more):
     options = {
-        "held_out": [], "classes": CLASSES, "size": 64, "context": 0, "seed": 1,
+        "held_out": [], "classes": CLASSES, "size": 64, "seed": 1,
         "min_foreground": {"fibril": 0.02, "cell": 0.02}, "background_share": 0.0,
     }  # fmt: skip
     options["without"] = without_of(labels.attrs)
@@ -86,7 +86,7 @@ def test_unknown_voxels_have_no_say_in_loss_whatever_the_network_sees(sparse, co
     labels, _ = sparse
     volumetric = context == 4
     image = np.random.default_rng(0).integers(0, 255, SHAPE, dtype=np.uint8)
-    table = chosen(labels, context=context, volumetric=volumetric)
+    table = chosen(labels)
     patches = np.stack(list(cut(image, labels, table, 64, context, (), volumetric)))
     slices = 2 * context + 1
     network = Network(outputs=3, base=4, depth=2, context=context, volumetric=volumetric,

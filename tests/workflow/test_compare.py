@@ -68,10 +68,14 @@ def test_comparisons_of_what_is_not_there_stop_before_anything_runs(project, ent
 
 
 def test_two_voxel_sizes_are_refused_and_distributions_are_not(project):
+    project.make()
+    made = sorted((project / "results/compare/moved").iterdir())
+    before = [file.read_bytes() for file in made]
     project.change("datasets", "other", "voxel_size_nm", value=[50, 12, 12])
     done = project.snakemake()
     assert "Error: compare.moved: results/one/iter_00/objects.zarr has voxels" in done.stdout
     assert "Traceback" not in done.stdout
+    assert [file.read_bytes() for file in made] == before
     asked = {"of": ["one/iter_00", "other/iter_00"], "match": False}
     project.change("compare", "moved", value=asked)
     project.make()

@@ -10,11 +10,12 @@ rule compare:
         summary_a=compared(0, "tables/summary.csv"),
         summary_b=compared(1, "tables/summary.csv"),
     output:
-        objects_parquet="results/compare/{comparison}/objects.parquet",
-        summary_parquet="results/compare/{comparison}/summary.parquet",
-        objects_table="results/compare/{comparison}/objects.csv",
-        summary_table="results/compare/{comparison}/summary.csv",
-        figure="results/compare/{comparison}/figure.png",
+        # update: a comparison that is refused leaves what was there
+        objects_parquet=update("results/compare/{comparison}/objects.parquet"),
+        summary_parquet=update("results/compare/{comparison}/summary.parquet"),
+        objects_table=update("results/compare/{comparison}/objects.csv"),
+        summary_table=update("results/compare/{comparison}/summary.csv"),
+        figure=update("results/compare/{comparison}/figure.png"),
     log:
         "logs/compare/{comparison}.log",
     conda:

@@ -134,7 +134,7 @@ rule measure_slab:
     params:
         slab=lambda wildcards: int(wildcards.slab),
         slabs=lambda wildcards: int(wildcards.slabs),
-        revision=3,
+        revision=4,
     script:
         "../../scripts/measure_slab.py"
 

@@ -23,7 +23,7 @@ rule evaluate:
         threshold=setting("threshold"),
         held_out_slices=setting("held_out_slices"),
         iteration=lambda wildcards: int(wildcards.iteration),
-        revision=2,
+        revision=3,
     script:
         "../../scripts/evaluate.py"
 

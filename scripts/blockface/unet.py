@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.functional import max_pool2d, max_pool3d, pixel_shuffle, pixel_unshuffle
 
 from blockface.errors import InputError
+from blockface.heap import share_one_heap
 from blockface.network import Network
 
 FLAT = nn.Conv2d, nn.ConvTranspose2d, nn.BatchNorm2d
@@ -118,6 +119,7 @@ class Hardware:
     def best(cls, threads: int) -> "Hardware":
         """The GPU if there is one; else the processor, with bfloat16 where it has it."""
         torch.set_num_threads(threads)
+        share_one_heap()
         if torch.cuda.is_available():
             torch.backends.cudnn.deterministic = True  # the same numbers from run to run
             half = torch.cuda.is_bf16_supported(including_emulation=False)

@@ -1,6 +1,6 @@
 """The training of a denoiser on registered pairs, judged by whole pairs that are kept out."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +13,8 @@ from blockface.patches import load_patches
 from blockface.predict import Tiling, normalised
 from blockface.train import Training, fit, fitting
 from blockface.unet import Hardware, Network, UNet
+
+STEPS_APART = 25  # at least, from one validation to the next
 
 
 def train_on_pairs(
@@ -33,7 +35,10 @@ def train_on_pairs(
     stored, attributes, digest = load_patches(patches)
     levels, span = tuple(attributes["grey"]), attributes["span"]
     network = Network(outputs=1, residual=True, **settings["network"])
-    training = fitting(Training(seed=seed, **settings["training"]), stored.shape[-1], network)
+    training = Training(seed=seed, **settings["training"])
+    # whole images take as long as some twenty steps
+    often = max(1, min(training.validations, training.steps // STEPS_APART))
+    training = fitting(replace(training, validations=often), stored.shape[-1], network)
     strength = settings["extra_noise"]
     judges = [pair for pair in pairs if split[pair] == "validation"]
 

@@ -24,7 +24,7 @@ from blockface.volume import open_volume  # noqa: E402
 from real.prepare import data_folder, prepare  # noqa: E402
 
 CONFIGS = ("real_denoising", "real_mitochondria")
-QUICK = {"real_denoising": 0.14, "real_mitochondria": 0.35}  # share of the training steps
+QUICK = {"real_denoising": 0.05, "real_mitochondria": 0.15}  # share of the training steps
 QUICK_METHODS = ("noisy image", "median 5 × 5", "Gaussian", "Blockface")
 METHODS = (*QUICK_METHODS, "non-local means", "BM3D")  # CARE takes ten minutes more for each kind
 RESULTS = Path("results")

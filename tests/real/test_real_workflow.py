@@ -13,6 +13,7 @@ from blockface.predict import Tiling, corners
 from blockface.tables import read_table
 from blockface.unet import Hardware, load_model
 
+pytestmark = pytest.mark.timeout(3600)  # the first test runs it all; a busy machine is slow
 ROOT = Path(__file__).resolve().parents[2]
 RUN = [sys.executable, str(ROOT / "tests/real/run.py")]
 TEST_PAIRS = {"dwell": [2, 6, 11], "line": [2, 5]}

@@ -335,26 +335,20 @@ def test_damaged_bundles_are_told_in_one_line(handed_out, copied, tmp_path, dama
     assert "\n" not in str(told.value)
 
 
-def test_only_the_folder_corrected_may_be_handed_in(handed_out, tmp_path):
-    folder, _, _ = handed_out
-    place = tmp_path / "annotations" / "00" / "z0007"
-    shutil.copytree(folder / "corrected", place)
-    for name in CLASSES.values():
-        shutil.copy(folder / f"z0007_{name}.nrrd", place)
+def test_only_the_folder_corrected_may_be_handed_in(copied, tmp_path):
+    aside = (copied / "corrected").rename(tmp_path / "corrected")
+    shutil.rmtree(copied)
+    aside.rename(copied)
     labels, report, _ = imported(tmp_path)
     assert report.loc["all", ["place", "status"]].tolist() == ["z0007", "confirmed"]
     assert known_slices(labels).tolist() == [Z]
 
 
-def test_regions_say_that_slices_of_context_were_reviewed_as_well(handed_out, tmp_path):
-    folder, predicted, offset = handed_out
-    place = tmp_path / "annotations" / "00" / "z0007"
-    shutil.copytree(folder, place)
-    for name in CLASSES.values():
-        shutil.copy(place / f"z0007_{name}.nrrd", place / "corrected")
+def test_regions_say_that_slices_of_context_were_reviewed_as_well(handed_out, copied, tmp_path):
+    _, predicted, offset = handed_out
     z, y, x = (v for pair in zip(offset, offset, strict=True) for v in pair[:1])
     n, h, w = predicted.shape
-    (place / "corrected" / "regions.tsv").write_text(
+    (copied / "corrected" / "regions.tsv").write_text(
         f"file\tz0\tz1\ty0\ty1\tx0\tx1\n*\t{z}\t{z + n}\t{y}\t{y + h}\t{x}\t{x + w}\n"
     )
     labels, _, _ = imported(tmp_path)

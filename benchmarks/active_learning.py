@@ -2,9 +2,10 @@
 
 From one annotated place on, each round the true masks of --places more are handed in: those that
 the worklist ranks first (the most undecided window of a slice), or places drawn at random. The
-workflow itself trains, predicts, scores and ranks, each training as long as --seconds. Told are,
-for every round, the Dice on the held-out slices against the area annotated, and Spearman's rank
-correlation of the ranking's score with the true error (1 - Dice) of all slices not learnt from.
+workflow itself trains, predicts, scores and ranks, each training as long as --seconds, or for
+--steps, which come out alike on any machine. Told are, for every round, the Dice on the held-out
+slices against the area annotated, and Spearman's rank correlation of the ranking's score with the
+true error (1 - Dice) of all slices not learnt from.
 
 Parts (--stacks, --seeds, --choices) can be run one at a time, and a part that was stopped goes on;
 all results gather in <out>.csv, .parquet and .png.
@@ -39,7 +40,7 @@ from blockface.volume import open_volume
 ROOT = Path(__file__).resolve().parents[1]
 CHOICES = ("ranked", "random")
 PACE_STEPS = 60  # the pace is measured with these
-PART = ["stack", "seed", "choice", "seconds", "edge", "places"]
+PART = ["stack", "seed", "choice", "training", "base", "edge", "places"]
 
 
 class Project:
@@ -62,7 +63,7 @@ class Project:
     def make(self, steps: int, number: int, *files: str) -> None:
         """Let the workflow make ``files`` of iteration ``number`` with ``steps`` of training."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        settings = configuration(self.stack, steps, self.options.places, self.seed)
+        settings = configuration(self.stack, steps, self.options, self.seed)
         (self.folder / "config.yaml").write_text(yaml.safe_dump(settings))
         command = [
             *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
@@ -172,12 +173,13 @@ def pace(project: Project) -> float:
 
 def play(name: str, seed: int, options: argparse.Namespace):
     """Rows of all rounds of both choices, each as soon as it is known."""
-    kind = f"{name}-{options.seconds:g}s-{options.edge}px-{options.places}"
+    training = f"{options.steps} steps" if options.steps else f"{options.seconds:g} s"
+    kind = f"{name}-{training}-{options.base}-{options.edge}px-{options.places}".replace(" ", "")
     home = options.folder.absolute() / kind / f"seed{seed}"
     stack = STACKS[name](options.folder.absolute())
     first = Project(home / "start", stack, options, seed)
     first.start()
-    steps = max(1, round(options.seconds * pace(first)))
+    steps = options.steps or max(1, round(options.seconds * pace(first)))
     files = ("evaluation.csv", "worklist.tsv", "slices.tsv")
     first.make(steps, 0, *files)
     for choice in options.choices:
@@ -187,8 +189,8 @@ def play(name: str, seed: int, options: argparse.Namespace):
             shutil.rmtree(part, ignore_errors=True)
             shutil.copytree(first.folder, part, symlinks=True)
             part.rename(project.folder)
-        part = dict(zip(PART, (name, seed, choice, options.seconds, options.edge, options.places),
-                        strict=True))  # fmt: skip
+        setting = training, options.base, options.edge, options.places
+        part = dict(zip(PART, (name, seed, choice, *setting), strict=True))
         yield part | {"steps": steps} | project.row(0)
         for number in range(1, options.rounds + 1):
             if not project.annotate(choice, number):
@@ -218,6 +220,8 @@ def main(argv: list[str] | None = None) -> None:
     add("--seeds", nargs="+", type=int, default=[0, 1, 2], help="default 0 1 2")
     add("--choices", nargs="+", choices=CHOICES, default=CHOICES)
     add("--seconds", type=float, default=300, help="of each training, default %(default)s")
+    add("--steps", type=int, help="of each training, instead of a time")
+    add("--base", type=int, default=32, help="channels of the network, default %(default)s")
     add("--rounds", type=int, default=6, help="after the first, default %(default)s")
     add("--places", type=int, default=1, help="annotated in each round, default %(default)s")
     add("--edge", type=int, default=384, help="of a place in pixels, default %(default)s")

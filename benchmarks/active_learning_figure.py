@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from blockface.figures import COLOURS, MARKS, save, styled
 
-SETTING = ["stack", "seconds", "edge", "places"]
+SETTING = ["stack", "training", "base", "edge", "places"]
 LOOK = {"ranked": (COLOURS[0], "-"), "random": (COLOURS[1], "--")}
 
 
@@ -39,7 +39,7 @@ def area_share(part: pd.DataFrame) -> float:
 def markdown(table: pd.DataFrame) -> str:
     """A row for each round (mean of the seeds), and below how much area the ranking saved."""
     lines = [
-        "| stack | training (s) | round | annotated (%) | Dice, ranked | Dice, random |"
+        "| stack | training | round | annotated (%) | Dice, ranked | Dice, random |"
         " rank correlation |",
         "|---" * 7 + "|",
     ]
@@ -48,16 +48,17 @@ def markdown(table: pd.DataFrame) -> str:
         known = mean_spread(part["spearman"])
         percent = part["annotated_percent"].mean()
         lines.append(
-            f"| {setting[0]} | {setting[1]:g} | {number} | {percent:.2f} | {' | '.join(dice)} |"
+            f"| {setting[0]} | {setting[1]} | {number} | {percent:.2f} | {' | '.join(dice)} |"
             f" {known} |"
         )
     for setting, part in table.groupby(SETTING, sort=False):
         shares = [area_share(p) for _, p in part.groupby("seed")]
         told = ", ".join("not reached" if np.isnan(s) else f"{s:.2f}" for s in shares)
         lines.append(
-            f"\n{setting[0]}, {setting[1]:g} s, places of {setting[2]} px: area that ranked "
-            f"places need for the best Dice of random ones, over theirs, by seed: {told}. Rank "
-            f"correlation of the score with the true error: {mean_spread(part['spearman'])}."
+            f"\n{setting[0]}, {setting[1]}, {setting[2]} channels, places of {setting[3]} px: "
+            f"area that ranked places need for the best Dice of random ones, over theirs, by "
+            f"seed: {told}. Rank correlation of the score with the true error: "
+            f"{mean_spread(part['spearman'])}."
         )
     return "\n".join(lines)
 
@@ -84,7 +85,7 @@ def curves(table: pd.DataFrame, path: str | Path) -> Path:
             mean = own.groupby("round")[["annotated_percent", "dice"]].mean()
             axis.plot(*mean.to_numpy().T, line, color=colour, marker="o", lw=2.2, label=choice)
         axis.set(xlabel="annotated (% of the voxels)", ylabel="Dice on held-out slices",
-                 title=f"{setting[0]}, trainings of {setting[1]:g} s")  # fmt: skip
+                 title=f"{setting[0]}, trainings of {setting[1]}")  # fmt: skip
         axis.legend(loc="lower right")
     for i, (setting, part) in enumerate(groups):
         mean = part.groupby("round")["spearman"].mean()

@@ -1,6 +1,7 @@
 """Stacks whose true masks are known everywhere, as projects in which an annotator can be played."""
 
 import os
+from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from blockface.errors import InputError
 from blockface.seg3d import write_nrrd
 from blockface.volume import open_volume
 from demo import make_demo
+from demo.imaging import bad_day
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGE, MASK = "cdeep3m_sbem_mito/raw_z010-029.tif", "cdeep3m_sbem_mito/mito_z010-029.tif"
@@ -56,21 +58,29 @@ def mitochondria(folder: Path) -> Stack:
     )
 
 
-def phantom(folder: Path) -> Stack:
+def phantom(folder: Path, settings=None) -> Stack:
     """The demo's tendon, noisy as it is imaged, made below ``folder`` if it is not there yet."""
-    made = folder / "phantom"
+    made = folder / ("wandering" if settings else "phantom")
     if not (made / "painting").is_dir():
-        make_demo.make_stack(made, made / "painting", PHANTOM, seed=1)
+        make_demo.make_stack(made, made / "painting", PHANTOM, seed=1, settings=settings)
     truth = open_volume(made / "truth/classes.zarr")[:]
     held_out = tuple(range(3, PHANTOM[0], 8))
     return Stack(made / "stack", truth, make_demo.CLASSES, make_demo.VOXEL_NM, held_out)
 
 
-STACKS = {"mitochondria": mitochondria, "phantom": phantom}
+def wandering(folder: Path) -> Stack:
+    """The same tendon while the dose, focus and contrast of the microscope wander."""
+    return phantom(folder, bad_day(PHANTOM[0], seed=1))
 
 
-def configuration(stack: Stack, steps: int, places: int, seed: int) -> dict:
-    """Settings of a project on ``stack``: as shipped, but for the steps and the worklist."""
+STACKS = {"mitochondria": mitochondria, "phantom": phantom, "wandering": wandering}
+
+
+def configuration(stack: Stack, steps: int, options: Namespace, seed: int) -> dict:
+    """Settings of a project on ``stack``: as shipped, but for training and worklist.
+
+    ``options`` has base, the channels of the network, and places, what the worklist is to name.
+    """
     return {
         "seed": seed,
         "datasets": {
@@ -81,8 +91,9 @@ def configuration(stack: Stack, steps: int, places: int, seed: int) -> dict:
                 "classes": stack.classes,
                 "held_out_slices": list(stack.held_out),
                 "context": stack.context,
+                "network": {"base": options.base},
                 "training": {"steps": steps},
-                "corrections": {"count": places, "controls": 0},
+                "corrections": {"count": options.places, "controls": 0},
             }
         },
     }

@@ -14,11 +14,15 @@ SCAN = 0.006  # SD of the pattern fixed to the scan, the same in every image
 
 @dataclass
 class Setting:
-    """Dwell in units of the short one; grey = offset + gain · signal."""
+    """Dwell in units of the short one; SD of the probe in px; grey = offset + gain · signal."""
 
     dwell: float = 1.0
     gain: float = 195.0
     offset: float = 18.0
+    probe_px: float = PROBE_PX
+
+
+STEADY = Setting()
 
 
 def scan_pattern(shape: tuple[int, int]) -> np.ndarray:
@@ -47,9 +51,20 @@ def photograph(scene: np.ndarray, setting: Setting, rng) -> np.ndarray:
     return np.clip(np.rint(setting.offset + setting.gain * signal), 0, 255).astype(np.uint8)
 
 
-def probe(scene: np.ndarray) -> np.ndarray:
+def probe(scene: np.ndarray, setting: Setting = STEADY) -> np.ndarray:
     """``scene`` as the probe of finite size sees it."""
-    return gaussian_filter(scene, PROBE_PX)
+    return gaussian_filter(scene, setting.probe_px)
+
+
+def bad_day(slices: int, seed: int) -> list[Setting]:
+    """Settings of the ``slices`` of a stack in which dose, focus and contrast wander."""
+    rng = np.random.default_rng([seed, 5])
+    walks = gaussian_filter(rng.standard_normal((3, slices)), (0, 2), mode="reflect")
+    dose, focus, contrast = walks / walks.std(axis=1, keepdims=True)
+    return [
+        Setting(2.0**d, 195 * 0.85 * 1.2**c, 30.0, PROBE_PX * 1.5 ** max(0, f))
+        for d, f, c in zip(dose, focus, contrast, strict=True)
+    ]
 
 
 def drift(rows: int, rng) -> tuple[np.ndarray, np.ndarray]:

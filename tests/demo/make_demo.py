@@ -58,8 +58,13 @@ def main(argv: list[str] | None = None) -> None:
     made.write_text(json.dumps(settings))
 
 
-def make_stack(out: Path, painting: Path, shape: tuple[int, int, int], seed: int) -> None:
-    """Write the stack, its truth and the first manual annotation."""
+def make_stack(
+    out: Path, painting: Path, shape: tuple[int, int, int], seed: int, settings=None
+) -> None:
+    """Write the stack, its truth and the first manual annotation.
+
+    ``settings`` of the microscope, one per slice; unset, they hardly change.
+    """
     (out / "stack").mkdir(parents=True, exist_ok=True)
     scene = Scene(make_phantom(shape, seed))
     rng = np.random.default_rng([seed, 3])
@@ -74,8 +79,9 @@ def make_stack(out: Path, painting: Path, shape: tuple[int, int, int], seed: int
         ids = np.empty((row.stop - row.start, *shape[1:]), np.uint32)
         for z in range(row.start, row.stop):
             bright, ids[z - row.start] = scene(z)
-            mood = Setting(gain=195 * rng.normal(1, 0.02), offset=rng.normal(18, 2))
-            image = photograph(probe(bright), mood, rng)
+            usual = Setting(gain=195 * rng.normal(1, 0.02), offset=rng.normal(18, 2))
+            setting = settings[z] if settings else usual
+            image = photograph(probe(bright, setting), setting, rng)
             tifffile.imwrite(
                 out / f"stack/slice_{z:04d}.tif",
                 image,

@@ -42,7 +42,7 @@ def test_the_share_of_the_area_is_that_at_equal_dice(ranked, share):
 
 
 def test_results_gather_in_one_file(tmp_path):
-    row = dict(zip(active_learning.PART, ("phantom", 0, "ranked", 10, 96, 1), strict=True))
+    row = dict(zip(active_learning.PART, ("phantom", 0, "ranked", "10 s", 32, 96, 1), strict=True))
     for number, dice in ((0, 0.5), (1, 0.6), (1, 0.7)):
         row |= {"round": number, "dice": dice, "annotated_percent": 1.0, "spearman": 0.8}
         table = active_learning.gathered(str(tmp_path / "t"), dict(row))
@@ -56,7 +56,7 @@ def project(tmp_path):
     truth = np.zeros((10, 60, 80), np.uint8)
     truth[:, 10:30, 10:40] = 1
     stack = Stack(tmp_path, truth, {1: "fibril"}, VOXEL, (2, 7))
-    options = Namespace(edge=32, places=2)
+    options = Namespace(edge=32, places=2, base=8)
     return active_learning.Project(tmp_path / "project", stack, options, seed=3)
 
 
@@ -110,7 +110,7 @@ def test_the_true_error_is_one_minus_dice_of_each_slice(project, tmp_path):
 
 def test_the_threshold_is_that_of_the_dataset(project):
     project.folder.mkdir(parents=True, exist_ok=True)
-    settings = active_learning.configuration(project.stack, 10, 1, 0)
+    settings = active_learning.configuration(project.stack, 10, project.options, 0)
     for asked in (0.3, None):
         settings["datasets"]["it"]["threshold"] = asked
         (project.folder / "config.yaml").write_text(yaml.safe_dump(settings))

@@ -29,8 +29,11 @@ demo: phantom
 	$(SNAKEMAKE)
 	@echo "Done. Open results/demo/iter_01/report.html"
 
+# two at a time, each on one core; then those that take all cores or watch memory
 test: setup lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile --durations 15 \
+	  tests/unit tests/scripts tests/workflow
+	$(BIN)/pytest --durations 15 tests/demo tests/real tests/memory tests/slurm
 
 # the workflow is linted as it is shipped, with the demo's configuration
 lint: phantom

@@ -28,12 +28,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from active_learning_figure import curves, markdown
-from annotated_stacks import STACKS, Stack, configuration, paint
-from scipy.stats import spearmanr
+from annotated_stacks import STACKS, Stack, configuration, paint, rank_correlation
 
 from blockface.bundles import window
 from blockface.configuration import complete, load_schema
-from blockface.scores import confusion, threshold_of, to_labels
 from blockface.tables import read_table, write_table
 from blockface.volume import open_volume
 
@@ -121,36 +119,19 @@ class Project:
         folder = self.iteration(number)
         scores = read_table(folder / "evaluation.csv")
         own = scores[(scores["iteration"] == number) & (scores["split"] == "held_out")]
-        slices = read_table(folder / "slices.tsv")
-        slices = slices[~slices["annotated"]]
-        errors = true_errors(
-            open_volume(folder / "probability.zarr"), self.stack.truth, self.threshold
-        )
+        spearman, slices = rank_correlation(folder, self.stack.truth, self.threshold)
         return {
             "round": number,
             "annotated_percent": own["annotated_percent"].iloc[0],
             "dice": own["dice"].mean(),
-            "spearman": spearmanr(slices["score"], errors[slices["z"]]).statistic,
-            "slices": len(slices),
+            "spearman": spearman,
+            "slices": slices,
         }
 
 
 def whole(shape) -> tuple[slice, slice]:
     """All of a slice."""
     return slice(0, shape[1]), slice(0, shape[2])
-
-
-def true_errors(probability, truth: np.ndarray, threshold: float | None) -> np.ndarray:
-    """1 - Dice of each slice (z,), mean of the classes it has.
-
-    ``threshold``, or with None that the volume ``probability`` came with.
-    """
-    values, errors = list(probability.attrs["values"]), np.zeros(len(truth))
-    level = threshold_of(probability, threshold)
-    for z in range(len(truth)):
-        labels = to_labels(probability[:, z], values, level)
-        errors[z] = 1 - np.nanmean([confusion(labels, truth[z], v).dice for v in values])
-    return errors
 
 
 def pace(project: Project) -> float:

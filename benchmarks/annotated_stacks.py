@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import tifffile
 import yaml
+from scipy.stats import spearmanr
 
 from blockface.errors import InputError
+from blockface.scores import confusion, threshold_of, to_labels
 from blockface.seg3d import write_nrrd
+from blockface.tables import read_table
 from blockface.volume import open_volume
 from demo import make_demo
 from demo.imaging import bad_day
@@ -107,3 +110,29 @@ def paint(stack: Stack, folder: Path, z: int, window: tuple[slice, slice]) -> No
     corner = (z, window[0].start, window[1].start)
     for value, name in stack.classes.items():
         write_nrrd(target / f"{name}.nrrd", part == value, stack.voxel_nm, corner)
+
+
+def true_errors(probability, truth: np.ndarray, threshold: float | None) -> np.ndarray:
+    """1 - Dice of each slice (z,), mean of the classes it has.
+
+    ``threshold``, or with None that the volume ``probability`` came with.
+    """
+    values, errors = list(probability.attrs["values"]), np.zeros(len(truth))
+    level = threshold_of(probability, threshold)
+    for z in range(len(truth)):
+        labels = to_labels(probability[:, z], values, level)
+        errors[z] = 1 - np.nanmean([confusion(labels, truth[z], v).dice for v in values])
+    return errors
+
+
+def rank_correlation(
+    iteration: Path, truth: np.ndarray, threshold: float | None
+) -> tuple[float, int]:
+    """Spearman's of the ranking's score with the true error, and of how many slices.
+
+    ``iteration`` is the folder of one; slices that its network learnt from do not count.
+    """
+    slices = read_table(iteration / "slices.tsv")
+    slices = slices[~slices["annotated"]]
+    errors = true_errors(open_volume(iteration / "probability.zarr"), truth, threshold)
+    return spearmanr(slices["score"], errors[slices["z"]]).statistic, len(slices)

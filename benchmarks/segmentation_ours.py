@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 import tifffile
 import yaml
+from annotated_stacks import rank_correlation
 from numpy.typing import NDArray
 from segmentation_data import Case
 
 from blockface.configuration import complete, load_schema
-from blockface.scores import Scores, confusion, to_labels
+from blockface.scores import Scores, confusion, threshold_of, to_labels
 from blockface.tables import read_table
 from blockface.volume import open_volume
 
@@ -37,8 +38,10 @@ def hand_in(case: Case, folder: Path) -> None:
     tifffile.imwrite(folder / f"annotations/00/{case.kind}.tif", painted, compression="zlib")
 
 
-def workflow(case: Case, folder: Path, target: str, seed: int, threads: int, more: dict) -> dict:
-    """Have Snakemake make ``target`` in ``folder``; the settings it used, ``more`` being ours."""
+def workflow(
+    case: Case, folder: Path, targets: list[str], seed: int, threads: int, more: dict
+) -> dict:
+    """Have Snakemake make ``targets`` in ``folder``; the settings it used, ``more`` being ours."""
     dataset = {
         "stack": "stack.tif", "voxel_size_nm": list(case.voxel_nm), "annotations": "annotations",
         "classes": {1: case.kind}, "held_out_slices": case.held_out, "context": case.context,
@@ -51,7 +54,7 @@ def workflow(case: Case, folder: Path, target: str, seed: int, threads: int, mor
         [
             sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"),
             "--directory", ".", "--configfile", "config.yaml", "--cores", str(threads), "--",
-            str(ITERATION / target),
+            *(str(ITERATION / target) for target in targets),
         ],
         cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True,
     )  # fmt: skip
@@ -77,7 +80,9 @@ def affordable(
     took = []
     for steps in PACE_STEPS:
         training = {**more.get("training", {}), "steps": steps}
-        workflow(case, folder, "segmenter/model.pt", seed, threads, {**more, "training": training})
+        workflow(
+            case, folder, ["segmenter/model.pt"], seed, threads, {**more, "training": training}
+        )
         took.append(seconds_of(folder, "train_segmenter"))
     pace = (took[1] - took[0]) / (PACE_STEPS[1] - PACE_STEPS[0])
     pace = max(pace, SHARE * took[1] / PACE_STEPS[1])  # should the first have been held up
@@ -96,18 +101,20 @@ def segmented(
     hand_in(case, folder)
     steps = affordable(case, folder, seconds, seed, threads, more)
     more = {**more, "training": {**more.get("training", {}), "steps": steps}}
-    settings = workflow(case, folder, "evaluation.csv", seed, threads, more)
+    settings = workflow(case, folder, ["evaluation.csv", "slices.tsv"], seed, threads, more)
     predicted = open_volume(folder / ITERATION / "probability.zarr")
+    level = threshold_of(predicted, settings["threshold"])
     masks = {
-        z: to_labels(predicted[:, z : z + 1], predicted.attrs["values"], settings["threshold"])[0]
+        z: to_labels(predicted[:, z : z + 1], predicted.attrs["values"], level)[0]
         for z in case.held_out
     }
     told = read_table(folder / ITERATION / "evaluation.csv").set_index("split").loc["held_out"]
     dice = sum((confusion(mask, case.truth[z], 1) for z, mask in masks.items()), Scores()).dice
     if not np.isclose(dice, told["dice"], atol=1e-6, equal_nan=True):
         raise RuntimeError(f"{folder}: Dice {dice}, but the workflow says {told['dice']}")
+    known, _ = rank_correlation(folder / ITERATION, case.truth, settings["threshold"])
     return masks, {
         "train_s": seconds_of(folder, "train_segmenter"),
         "predict_s": seconds_of(folder, "predict_slab"),
-        "detail": f"{steps} steps",
+        "detail": f"{steps} steps, threshold {level:.2f}, ranking {known:.2f}",
     }

@@ -20,11 +20,11 @@ from blockface.runs import Runs
 PART_VOXELS = 2**20
 PREPARED = 2**20  # lattice corners in the boxes of objects that are looked at in one step
 FEW = 2000  # points
-TREE_BYTES = 96 * 2**20
+TREE_BYTES = 2**28
 POINT_BYTES = 48  # of a point in a tree
 PAIRS = 2**18  # whose gap, or least gap, is remembered
 HAIR = 1e-9  # so that a distance equal to the limit is found
-LARGE = 0.95  # share of the objects, by size, that the search grid holds; it looks at others always
+NEAR = 16  # objects of like size that are looked at first
 
 
 def corner_points(voxels: np.ndarray, runs: Runs, lo: np.ndarray, hi: np.ndarray) -> list:
@@ -190,7 +190,11 @@ def tree_gap(one: cKDTree, two: cKDTree, box, limit: float) -> float:
 
 
 class Candidates:
-    """Other objects, or those at rows ``among``, in ascending order of the boxes' distance."""
+    """Other objects, or those at rows ``among``, in ascending order of the boxes' distance.
+
+    They are looked for by their centres, those of like size apart from others: how far the centre
+    of a near object can be hangs on its size.
+    """
 
     def __init__(self, index: pd.DataFrame, spacing, among: np.ndarray | None = None):
         self.lo = index[["z0", "y0", "x0"]].to_numpy() * np.asarray(spacing, float)
@@ -198,26 +202,45 @@ class Candidates:
         self.centre = (self.lo + self.hi) / 2
         self.half = np.linalg.norm(self.hi - self.lo, axis=1) / 2
         among = np.arange(len(index)) if among is None else among
-        limit = np.quantile(self.half[among], LARGE) if len(among) else 0
-        self.regular = among[self.half[among] <= limit]
-        self.large = among[self.half[among] > limit]
-        self.limit = limit
-        self.tree = cKDTree(self.centre[self.regular])
+        half = self.half[among]
+        size = np.ceil(np.log2(np.maximum(half / np.median(half), 1))) if len(among) else half
+        alike = [among[size == level] for level in np.unique(size)]
+        self.groups = [(rows, self.half[rows].max(), cKDTree(self.centre[rows])) for rows in alike]
+        self.first: dict[int, tuple[np.ndarray, np.ndarray, float]] = {}
+
+    def look_ahead(self, rows: np.ndarray) -> None:
+        """Find the first batches of objects at ``rows`` in one go; earlier ones are forgotten."""
+        self.first = dict(zip(rows.tolist(), self.look(rows, NEAR), strict=True))
+
+    def look(self, rows: np.ndarray, k: int) -> list[tuple[np.ndarray, np.ndarray, float]]:
+        """Of each object: other rows, their box distances, and up to which distance it is all.
+
+        The ``k`` whose centres are nearest are looked at in each group.
+        """
+        found, bound = [np.zeros((len(rows), 0), int)], np.full(len(rows), np.inf)
+        for own, limit, tree in self.groups:
+            some = min(k, tree.n)
+            distance, at = tree.query(self.centre[rows], [*range(1, some + 1)])
+            found.append(own[at])
+            if some < tree.n:
+                bound = np.minimum(bound, distance[:, -1] - self.half[rows] - limit)
+        others = np.concatenate(found, axis=1)
+        gaps = box_gaps(self.lo[rows, None], self.hi[rows, None], self.lo[others], self.hi[others])
+        itself = others == rows[:, None]
+        return [
+            (o[~i], g[~i], far) for o, g, i, far in zip(others, gaps, itself, bound, strict=True)
+        ]
 
     def batches(self, row: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Rows and box distances of ever farther objects; none in a later batch is nearer."""
-        done, k, total = -1.0, 16, len(self.regular)
+        done, k = -1.0, NEAR
         while True:
-            k = min(k, total)
-            distance, at = self.tree.query(self.centre[row], [*range(1, k + 1)])
-            bound = distance[-1] - self.half[row] - self.limit if k < total else np.inf
-            rows = np.concatenate([self.regular[at], self.large])
-            rows = rows[rows != row]
-            gaps = box_gaps(self.lo[row], self.hi[row], self.lo[rows], self.hi[rows])
+            known = self.first.get(row) if k == NEAR else None
+            rows, gaps, bound = known or self.look(np.array([row]), k)[0]
             take = (gaps > done) & (gaps <= bound)
             order = np.argsort(gaps[take], kind="stable")
             yield rows[take][order], gaps[take][order]
-            if k == total:
+            if np.isinf(bound):
                 return
             done, k = max(done, bound), k * 4
 

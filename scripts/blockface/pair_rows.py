@@ -15,6 +15,7 @@ from blockface.volume import voxel_size
 
 log = logging.getLogger(__name__)
 
+TOGETHER = 256  # objects whose neighbours are looked up in one go
 COLUMNS = ("object_id", "neighbour_id", "rank", "class_rank", "surface_distance_nm")
 
 
@@ -35,6 +36,9 @@ def neighbour_rows(array, index: pd.DataFrame, rows: list[slice], k: int) -> pd.
     found, told = [], time.monotonic()
     own = starting_in(index, rows, array.chunks)
     for n, row in enumerate(own.tolist()):
+        if n % TOGETHER == 0:
+            for candidates in (everyone, *classes.values()):
+                candidates.look_ahead(own[n : n + TOGETHER])
         seen = Counter()
         for rank, (distance, other) in enumerate(nearest(row, k, surfaces, everyone), 1):
             seen[kinds[other]] += 1

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import active_learning
 from active_learning_figure import area_share, markdown
-from annotated_stacks import Stack, paint
+from annotated_stacks import Stack, paint, true_errors
 
 from blockface.annotations import import_rounds
 from blockface.volume import create_volume, open_volume
@@ -102,10 +102,10 @@ def test_the_true_error_is_one_minus_dice_of_each_slice(project, tmp_path):
     volume[0, 3] = 100 * np.roll(truth[3], 15, axis=1)  # half of it
     for threshold in (0.3, None):
         volume.attrs["threshold"] = 0.35
-        errors = active_learning.true_errors(volume, truth, threshold)
+        errors = true_errors(volume, truth, threshold)
         assert errors[3] == pytest.approx(0.5)
         assert np.delete(errors, 3).tolist() == [0] * 9
-    assert active_learning.true_errors(volume, truth, 0.5).tolist() == [1] * 10
+    assert true_errors(volume, truth, 0.5).tolist() == [1] * 10
 
 
 def test_the_threshold_is_that_of_the_dataset(project):

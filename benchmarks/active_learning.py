@@ -1,11 +1,13 @@
 """Does the worklist save work? The loop of corrections, played with known truth: table and curve.
 
 From one annotated place on, each round the true masks of --places more are handed in: those that
-the worklist ranks first (the most undecided window of a slice), or places drawn at random. The
+the worklist ranks first, or places of the same size drawn at random. The
 workflow itself trains, predicts, scores and ranks, each training as long as --seconds, or for
 --steps, which come out alike on any machine. Told are, for every round, the Dice on the held-out
-slices against the area annotated, and Spearman's rank correlation of the ranking's score with the
-true error (1 - Dice) of all slices not learnt from.
+slices against the area annotated, and how well the ranking knows the faults, as Spearman's rank
+correlation: of slices, their score with their true error (1 - Dice); of places, all windows of
+--edge pixels side by side, the share of wrong voxels expected with the true one. Slices that were
+learnt from are left out of both.
 
 Parts (--stacks, --seeds, --choices) can be run one at a time, and a part that was stopped goes on;
 all results gather in <out>.csv, .parquet and .png.
@@ -28,12 +30,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from active_learning_figure import curves, markdown
-from annotated_stacks import STACKS, Stack, configuration, paint, rank_correlation
+from annotated_stacks import (
+    STACKS,
+    Stack,
+    configuration,
+    paint,
+    place_correlation,
+    rank_correlation,
+)
 
-from blockface.bundles import window
 from blockface.configuration import complete, load_schema
 from blockface.tables import read_table, write_table
-from blockface.volume import open_volume
 
 ROOT = Path(__file__).resolve().parents[1]
 CHOICES = ("ranked", "random")
@@ -97,10 +104,11 @@ class Project:
 
     def ranked(self, number: int) -> list[tuple[int, tuple[slice, slice]]]:
         """Places for round ``number`` that the iteration before ranked first."""
-        before = self.iteration(number - 1)
-        probability = open_volume(before / "probability.zarr")
-        listed = read_table(before / "worklist.tsv")["z"].head(self.options.places)
-        return [(int(z), window(probability[:, z], self.options.edge)) for z in listed]
+        listed = read_table(self.iteration(number - 1) / "worklist.tsv")
+        corners = listed[["z", "y0", "y1", "x0", "x1"]].head(self.options.places)
+        return [
+            (z, (slice(y0, y1), slice(x0, x1))) for z, y0, y1, x0, x1 in corners.to_numpy().tolist()
+        ]
 
     def annotate(self, choice: str, number: int) -> bool:
         """Hand in round ``number``; False if there is nothing left to annotate."""
@@ -120,11 +128,13 @@ class Project:
         scores = read_table(folder / "evaluation.csv")
         own = scores[(scores["iteration"] == number) & (scores["split"] == "held_out")]
         spearman, slices = rank_correlation(folder, self.stack.truth, self.threshold)
+        places = place_correlation(folder, self.stack.truth, self.threshold, self.options.edge)
         return {
             "round": number,
             "annotated_percent": own["annotated_percent"].iloc[0],
             "dice": own["dice"].mean(),
             "spearman": spearman,
+            "spearman_places": places,
             "slices": slices,
         }
 

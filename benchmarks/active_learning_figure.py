@@ -40,12 +40,12 @@ def markdown(table: pd.DataFrame) -> str:
     """A row for each round (mean of the seeds), and below how much area the ranking saved."""
     lines = [
         "| stack | training | round | annotated (%) | Dice, ranked | Dice, random |"
-        " rank correlation |",
-        "|---" * 7 + "|",
+        " rank correlation, slices | places |",
+        "|---" * 8 + "|",
     ]
     for (*setting, number), part in table.groupby([*SETTING, "round"], sort=False):
         dice = [mean_spread(part.loc[part["choice"] == c, "dice"]) for c in LOOK]
-        known = mean_spread(part["spearman"])
+        known = " | ".join(mean_spread(part[c]) for c in ("spearman", "spearman_places"))
         percent = part["annotated_percent"].mean()
         lines.append(
             f"| {setting[0]} | {setting[1]} | {number} | {percent:.2f} | {' | '.join(dice)} |"
@@ -57,8 +57,8 @@ def markdown(table: pd.DataFrame) -> str:
         lines.append(
             f"\n{setting[0]}, {setting[1]}, {setting[2]} channels, places of {setting[3]} px: "
             f"area that ranked places need for the best Dice of random ones, over theirs, by "
-            f"seed: {told}. Rank correlation of the score with the true error: "
-            f"{mean_spread(part['spearman'])}."
+            f"seed: {told}. Rank correlation with the true error: slices "
+            f"{mean_spread(part['spearman'])}, places {mean_spread(part['spearman_places'])}."
         )
     return "\n".join(lines)
 
@@ -88,11 +88,16 @@ def curves(table: pd.DataFrame, path: str | Path) -> Path:
                  title=f"{setting[0]}, trainings of {setting[1]}")  # fmt: skip
         axis.legend(loc="lower right")
     for i, (setting, part) in enumerate(groups):
-        mean = part.groupby("round")["spearman"].mean()
-        last.plot(mean.index, mean, color=COLOURS[2 + i % 5], marker=MARKS[i % 8], label=setting[0])
-        last.plot(part["round"], part["spearman"], ".", color=COLOURS[2 + i % 5], alpha=0.5)
+        colour = COLOURS[2 + i % 5]
+        for column, kind, line in (("spearman_places", "places", "-"), ("spearman", "slices", ":")):
+            mean = part.groupby("round")[column].mean()
+            label = f"{setting[0]}, {kind}"
+            last.plot(mean.index, mean, line, color=colour, marker=MARKS[i % 8], label=label)
+            last.plot(part["round"], part[column], ".", color=colour, alpha=0.4)
     last.axhline(0.7, color="#777777", ls=":", lw=1)
-    last.set(xlabel="round", ylabel="rank correlation of score\nand true error", ylim=(None, 1.02))
+    last.set(
+        xlabel="round", ylabel="rank correlation of expected\nand true error", ylim=(None, 1.02)
+    )
     last.set_xticks(sorted(table["round"].unique()))
     last.legend(loc="upper right")
     return save(figure, path)

@@ -11,6 +11,7 @@ import yaml
 from scipy.stats import spearmanr
 
 from blockface.errors import InputError
+from blockface.places import doubts
 from blockface.scores import confusion, threshold_of, to_labels
 from blockface.seg3d import write_nrrd
 from blockface.tables import read_table
@@ -82,7 +83,8 @@ STACKS = {"mitochondria": mitochondria, "phantom": phantom, "wandering": wanderi
 def configuration(stack: Stack, steps: int, options: Namespace, seed: int) -> dict:
     """Settings of a project on ``stack``: as shipped, but for training and worklist.
 
-    ``options`` has base, the channels of the network, and places, what the worklist is to name.
+    ``options`` has base, the channels of the network, and places, how many the worklist is to
+    name, of edge pixels.
     """
     return {
         "seed": seed,
@@ -96,7 +98,11 @@ def configuration(stack: Stack, steps: int, options: Namespace, seed: int) -> di
                 "context": stack.context,
                 "network": {"base": options.base},
                 "training": {"steps": steps},
-                "corrections": {"count": options.places, "controls": 0},
+                "corrections": {
+                    "count": options.places,
+                    "controls": 0,
+                    "max_xy": options.edge,
+                },
             }
         },
     }
@@ -136,3 +142,28 @@ def rank_correlation(
     slices = slices[~slices["annotated"]]
     errors = true_errors(open_volume(iteration / "probability.zarr"), truth, threshold)
     return spearmanr(slices["score"], errors[slices["z"]]).statistic, len(slices)
+
+
+def place_correlation(
+    iteration: Path, truth: np.ndarray, threshold: float | None, edge: int
+) -> float:
+    """Spearman's of the share of wrong voxels expected in places with the true share.
+
+    Places are all windows of ``edge`` pixels, side by side, of the slices not learnt from.
+    """
+    probability = open_volume(iteration / "probability.zarr")
+    values, level = list(probability.attrs["values"]), threshold_of(probability, threshold)
+    slices = read_table(iteration / "slices.tsv")
+    expected, wrong = [], []
+    for z in slices.loc[~slices["annotated"], "z"]:
+        here = probability[:, int(z)]
+        mistaken = to_labels(here, values, level) != truth[z]
+        expected += means(doubts(here), edge)
+        wrong += means(mistaken, edge)
+    return spearmanr(expected, wrong).statistic
+
+
+def means(plane: np.ndarray, edge: int) -> list[float]:
+    """Means of ``plane`` (y, x) over windows of ``edge`` pixels side by side."""
+    ys, xs = (range(0, max(1, n - edge + 1), edge) for n in plane.shape)
+    return [float(plane[y : y + edge, x : x + edge].mean()) for y in ys for x in xs]

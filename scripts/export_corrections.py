@@ -12,6 +12,8 @@ from blockface.volume import open_volume
 
 log = logging.getLogger(__name__)
 
+COLUMNS = ("rank", "z", "y0", "y1", "x0", "x1", "reason", "folder")
+
 
 def main(*, worklist, image, probability, corrections, threshold, settings, threads=1):
     """Write one folder per place; bundles in which somebody works are left alone.
@@ -24,7 +26,7 @@ def main(*, worklist, image, probability, corrections, threshold, settings, thre
     clear(folder)
     picture, predicted = open_volume(image), open_volume(probability)
     level, index = threshold_of(predicted, threshold), []
-    for row in read_table(worklist, ("rank", "z", "reason", "folder")).to_dict("records"):
+    for row in read_table(worklist, COLUMNS).to_dict("records"):
         place = folder / str(row["folder"])
         if not has_corrections(place):
             export_bundle(
@@ -33,8 +35,8 @@ def main(*, worklist, image, probability, corrections, threshold, settings, thre
                 picture,
                 predicted,
                 level,
+                part=(slice(row["y0"], row["y1"]), slice(row["x0"], row["x1"])),
                 context_slices=int(settings.get("context_slices", 2)),
-                max_xy=int(settings.get("max_xy", 2048)),
                 reason=str(row["reason"]),
                 origin_nm=tuple(picture.attrs.get("origin_nm", (0.0, 0.0, 0.0))),
             )

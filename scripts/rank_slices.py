@@ -4,6 +4,7 @@ import logging
 
 from blockface.annotations import known_slices
 from blockface.job import run
+from blockface.places import Places
 from blockface.review import annotated_percent, slice_scores
 from blockface.scores import threshold_of
 from blockface.tables import write_table
@@ -29,12 +30,14 @@ def main(
     ballots = open_volume(votes) if votes else None
     ensemble = ballots is not None and ballots.attrs.get("members", 1) > 1
     differ = slice_disagreement(ballots) if ensemble else None
-    scores = slice_scores(predicted, known, list(predicted.attrs["values"]), level, differ)
+    places = Places(labels, known, int(settings.get("max_xy", 2048)))
+    values = list(predicted.attrs["values"])
+    scores = slice_scores(predicted, known, values, level, differ, places)
     chosen = choose_slices(
         scores,
         int(settings.get("count", 4)),
         settings.get("min_gap"),
-        {*known, *held},
+        {*known, *held} if places.whole else held,
         controls=int(settings.get("controls", 0)),
         seed=seed,
     )

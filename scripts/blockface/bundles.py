@@ -24,6 +24,7 @@ from blockface.bundle_texts import (
     seg3d_script,
 )
 from blockface.errors import InputError
+from blockface.places import BLOCK, doubts, in_blocks
 from blockface.predicted import FILE, Prediction
 from blockface.review import entropy_table
 from blockface.scores import to_labels
@@ -32,7 +33,6 @@ from blockface.volume import voxel_size
 
 log = logging.getLogger(__name__)
 
-BLOCK = 16  # pixels; the most uncertain area is sought on a grid of such blocks
 OVERVIEW = 700  # pixels of the picture of the whole slice, at most
 OURS = ("README.txt", FILE)  # in corrected/ from the beginning
 
@@ -48,29 +48,6 @@ def file_names(folder: str, classes: list[str]) -> list[str]:
     return [f"{folder}_{p}" for p in plain]
 
 
-def window(probability: np.ndarray, size: int) -> tuple[slice, slice]:
-    """Where in (class, y, x) the window of ``size`` pixels with most undecided ones lies."""
-    shape = probability.shape[1:]
-    if max(shape) <= size:
-        return slice(0, shape[0]), slice(0, shape[1])
-    doubt = _doubt(probability)
-    side = [max(1, min(size, n) // BLOCK) for n in shape]
-    total = np.pad(doubt, ((1, 0), (1, 0))).cumsum(axis=0).cumsum(axis=1)
-    a, b = (min(s, n) for s, n in zip(side, doubt.shape, strict=True))
-    sums = total[a:, b:] - total[:-a, b:] - total[a:, :-b] + total[:-a, :-b]
-    corner = np.unravel_index(sums.argmax(), sums.shape)
-    starts = [int(min(c * BLOCK, max(0, n - size))) for c, n in zip(corner, shape, strict=True)]
-    return tuple(slice(s, min(s + size, n)) for s, n in zip(starts, shape, strict=True))
-
-
-def _doubt(probability: np.ndarray) -> np.ndarray:
-    """How undecided each block of 16 x 16 pixels is, as a sum."""
-    distance = np.abs(probability.astype(np.int16) - 128).min(axis=0)
-    doubt = np.maximum(0, 64 - distance).astype(np.int64)
-    edges = [np.arange(0, n, BLOCK) for n in doubt.shape]
-    return np.add.reduceat(np.add.reduceat(doubt, edges[0], axis=0), edges[1], axis=1)
-
-
 def export_bundle(
     folder: str | Path,
     z: int,
@@ -78,16 +55,16 @@ def export_bundle(
     probability,
     threshold: float,
     *,
+    part: tuple[slice, slice] = (slice(None), slice(None)),
     context_slices: int = 0,
-    max_xy: int = 2048,
     reason: str = "",
     origin_nm: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> dict:
     """Write the bundle of slice ``z`` into ``folder`` and give its record (bundle.json).
 
     ``image`` is (z, y, x) and ``probability`` (class, z, y, x), volumes of one stack. The masks
-    are the most probable class where it reaches ``threshold``. Slices larger than ``max_xy``
-    pixels are cut to the most uncertain part.
+    are the most probable class where it reaches ``threshold``. ``part`` (y, x) of the slice is
+    handed out.
     """
     folder = Path(folder)
     if re.search(r'[\[\]"]', str(folder.absolute())):
@@ -99,7 +76,8 @@ def export_bundle(
     names, n = file_names(folder.name, classes), probability.shape[1]
     depth = slice(max(0, z - context_slices), min(n, z + context_slices + 1))
     slice_ = probability[:, z]
-    rows, columns = window(slice_, max_xy)
+    edges = zip(part, slice_.shape[1:], strict=True)
+    rows, columns = (slice(*p.indices(size)[:2]) for p, size in edges)
     size = voxel_size(image)
     offset = (depth.start, rows.start, columns.start)
     (folder / CORRECTED).mkdir(parents=True, exist_ok=True)
@@ -135,8 +113,7 @@ def export_bundle(
 
 def uncertainty(probability: np.ndarray) -> np.ndarray:
     """Entropy of the most undecided class of (class, z, y, x) uint8: uint8, 255 being one bit."""
-    doubt = np.minimum(probability, 255 - probability).max(axis=0)
-    return np.rint(255 * entropy_table()).astype(np.uint8)[doubt]
+    return np.rint(255 * entropy_table()).astype(np.uint8)[doubts(probability)]
 
 
 def _draw(folder: Path, image, slab, masks: dict, unsure, z: int, offset, spot) -> None:
@@ -168,7 +145,7 @@ def clear(folder: Path) -> None:
 
 
 def _spot(probability: np.ndarray, corner) -> tuple[int, int, int]:
-    doubt = _doubt(probability)
+    doubt = in_blocks(doubts(probability))
     y, x = np.unravel_index(doubt.argmax(), doubt.shape)
     last = [n - 1 for n in probability.shape[1:]]
     return (

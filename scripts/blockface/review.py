@@ -15,6 +15,7 @@ import pandas as pd
 from scipy.ndimage import median_filter
 
 from blockface.annotations import known_slices
+from blockface.places import Places, doubts
 from blockface.reviewed import seen_for, without_of
 from blockface.scores import UNKNOWN, Scores, confusion, to_labels
 from blockface.volume import slab_rows
@@ -44,6 +45,7 @@ def slice_scores(
     values: list[int],
     threshold: float = 0.5,
     disagreement: np.ndarray | None = None,
+    places: Places | None = None,
 ) -> pd.DataFrame:
     """One row per slice, with a score that is higher the more a look at it should teach.
 
@@ -54,7 +56,8 @@ def slice_scores(
     voxels with a class between 1/4 and 3/4; mean_entropy (bits) over voxels where a class has 0.05
     or more; jump, 1 - Dice of the segmentation against the more alike of the two slices beside it;
     stands_out, how far that lies above the usual jump around; distance (slices) to the nearest of
-    ``annotated``; score, the sum of expected_error, disagreement and stands_out.
+    ``annotated``; score, the sum of expected_error, disagreement and stands_out. With ``places``
+    those of its table, and place_score, the same for the place that would be handed out.
     """
     bits, n = entropy_table(), probability.shape[1]
     uncertain, entropy = np.zeros(n), np.zeros(n)
@@ -65,7 +68,9 @@ def slice_scores(
         block = probability[:, row]
         for z in range(row.start, row.stop):
             here = block[:, z - row.start]
-            doubt = np.minimum(here, 255 - here).max(axis=0)  # 0 sure … 127 one half
+            doubt = doubts(here)
+            if places is not None:
+                places.look(z, doubt)
             uncertain[z] = np.count_nonzero(doubt >= UNCERTAIN) / doubt.size
             counts = np.bincount(doubt[here.max(axis=0) >= BAND], minlength=128)
             entropy[z] = counts @ bits[:128] / max(1, counts.sum())
@@ -94,8 +99,18 @@ def slice_scores(
             "distance": _distances(n, annotated),
         }
     )
-    scores["score"] = _combined(scores)
-    return scores
+    scores["score"] = _combined(scores, scores["expected_error"])
+    if places is None:
+        return scores
+    usual = areas[2].sum(axis=1).mean() / np.prod(probability.shape[-2:])
+    return _with_places(scores, places, usual)
+
+
+def _with_places(scores: pd.DataFrame, places: Places, usual: float) -> pd.DataFrame:
+    """``scores`` with the columns of places; of a slice a share ``usual`` is of some class."""
+    scores = scores.join(places.table())
+    wrong = scores["expected_error"] if places.whole else scores["place_error"] / (usual + 1e-9)
+    return scores.assign(place_score=_combined(scores, wrong))
 
 
 def _expected_error(segmented: np.ndarray, sure: np.ndarray, total: np.ndarray) -> np.ndarray:
@@ -129,8 +144,8 @@ def _distances(n: int, annotated: Iterable[int]) -> np.ndarray:
     return np.abs(np.arange(n)[:, None] - annotated).min(axis=1)
 
 
-def _combined(scores: pd.DataFrame) -> np.ndarray:
-    total = scores["expected_error"] + scores["stands_out"] + scores.get("disagreement", 0)
+def _combined(scores: pd.DataFrame, wrong: pd.Series) -> pd.Series:
+    total = wrong + scores["stands_out"] + scores.get("disagreement", 0)
     return total * (1 + FAR * scores["distance"] / max(1, scores["distance"].max()))
 
 

@@ -8,7 +8,10 @@ import pandas as pd
 
 log = logging.getLogger(__name__)
 
-SHOWN = ("expected_error", "disagreement", "jump", "uncertain_fraction", "mean_entropy", "distance")
+SHOWN = (
+    "place_score", "place_error", "y0", "y1", "x0", "x1", "expected_error", "disagreement", "jump",
+    "uncertain_fraction", "mean_entropy", "distance",
+)  # fmt: skip
 
 
 def choose_slices(
@@ -22,6 +25,8 @@ def choose_slices(
 ) -> pd.DataFrame:
     """The worst slices, at most ``count``, worst first, with rank and a reason in plain words.
 
+    How bad is ``place_score``, or ``score`` where places were not looked for.
+
     Two of them lie at least ``min_gap`` slices apart (default: half of even spacing, at
     least 2); where that leaves too few the gap is halved. Slices in ``exclude`` (annotated, held
     out) are not chosen. Last come ``controls`` slices drawn at random by ``seed``, whatever their
@@ -29,7 +34,8 @@ def choose_slices(
     """
     n, exclude = len(scores), set(exclude)
     gap = max(2, n // (2 * count)) if min_gap is None else int(min_gap)
-    ordered = [int(z) for z in scores.sort_values("score", ascending=False, kind="stable")["z"]]
+    worst = scores.get("place_score", scores["score"]).sort_values(ascending=False, kind="stable")
+    ordered = [int(z) for z in scores.loc[worst.index, "z"]]
     ordered = [z for z in ordered if z not in exclude]
     chosen: list[int] = []
     while True:
@@ -58,10 +64,16 @@ def choose_slices(
 def _reason(row: dict, medians) -> str:
     if row["control"]:
         return "control: chosen at random, not by its score"
-    parts = [
+    parts = []
+    if "place_error" in row:
+        parts.append(
+            f"{row['place_error']:.1%} of the voxels of this part are expected to be wrong (half "
+            f"of the slices: below {medians['place_error']:.1%} in their worst part)"
+        )
+    parts.append(
         f"{row['expected_error']:.1%} of the segmentation is expected to be wrong (half of the "
         f"slices: below {medians['expected_error']:.1%})"
-    ]
+    )
     if "disagreement" in row:
         parts.append(
             f"the networks of the ensemble differ by {row['disagreement']:.1%} (half of the "

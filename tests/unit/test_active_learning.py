@@ -44,7 +44,8 @@ def test_the_share_of_the_area_is_that_at_equal_dice(ranked, share):
 def test_results_gather_in_one_file(tmp_path):
     row = dict(zip(active_learning.PART, ("phantom", 0, "ranked", "10 s", 32, 96, 1), strict=True))
     for number, dice in ((0, 0.5), (1, 0.6), (1, 0.7)):
-        row |= {"round": number, "dice": dice, "annotated_percent": 1.0, "spearman": 0.8}
+        row |= {"round": number, "dice": dice, "annotated_percent": 1.0}
+        row |= {"spearman": 0.8, "spearman_places": 0.9}
         table = active_learning.gathered(str(tmp_path / "t"), dict(row))
     table = active_learning.gathered(str(tmp_path / "t"), row | {"choice": "random"})
     assert table["dice"].tolist() == [0.7, 0.5, 0.7]
@@ -53,10 +54,10 @@ def test_results_gather_in_one_file(tmp_path):
 
 @pytest.fixture
 def project(tmp_path):
-    truth = np.zeros((10, 60, 80), np.uint8)
+    truth = np.zeros((10, 100, 120), np.uint8)
     truth[:, 10:30, 10:40] = 1
     stack = Stack(tmp_path, truth, {1: "fibril"}, VOXEL, (2, 7))
-    options = Namespace(edge=32, places=2, base=8)
+    options = Namespace(edge=64, places=2, base=8)
     return active_learning.Project(tmp_path / "project", stack, options, seed=3)
 
 
@@ -65,7 +66,7 @@ def test_random_places_avoid_what_is_learnt_from_or_held_out(project):
     for number in range(1, 60):
         places = project.drawn(number, learnt=[0, 1])
         assert len({z for z, _ in places}) == 2
-        assert all((y.stop - y.start, x.stop - x.start) == (32, 32) for _, (y, x) in places)
+        assert all((y.stop - y.start, x.stop - x.start) == (64, 64) for _, (y, x) in places)
         assert all(y.start >= 0 and y.stop <= 60 and x.stop <= 80 for _, (y, x) in places)
         seen |= {z for z, _ in places}
     assert seen == {3, 4, 5, 6, 8, 9}
@@ -81,7 +82,7 @@ def test_the_first_round_holds_one_place_and_the_held_out_slices(project):
     known = labels != 255
     assert (labels[known] == project.stack.truth[known]).all()
     assert known[[2, 7]].all()
-    assert known.sum() == 2 * 60 * 80 + 32 * 32
+    assert known.sum() == 2 * 100 * 120 + 64 * 64
 
 
 def test_painting_is_the_truth_in_its_place(project, tmp_path):

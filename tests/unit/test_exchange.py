@@ -22,6 +22,7 @@ from blockface.tables import read_table
 from blockface.volume import create_volume, open_volume
 
 SHAPE, VOXEL, Z = (16, 40, 56), (50.0, 10.0, 12.0), 7
+PART = slice(8, 40), slice(16, 48)
 CLASSES = {1: "fibril", 2: "cell"}
 
 
@@ -35,12 +36,12 @@ def handed_out(tmp_path_factory):
     predicted = create_volume(
         home / "p.zarr", (2, *SHAPE), np.uint8, VOXEL, classes=list(CLASSES.values()), values=[1, 2]
     )
-    # the lower right part of slice Z is undecided all over: there the place is cut out
+    # the lower right part of slice Z is undecided all over
     coarse = rng.integers(0, 255, (2, 16, 10, 14)).astype(np.uint8)
     predicted[:] = coarse.repeat(4, 2).repeat(4, 3)
     predicted[:, Z, 16:, 20:] = 110 + predicted[:, Z, 16:, 20:] // 8
     predicted[:, Z - 2], predicted[..., -5:] = 3, 3  # what is painted is less than the place
-    record = export_bundle(home / "z0007", Z, raw, predicted, 0.5, context_slices=2, max_xy=32)
+    record = export_bundle(home / "z0007", Z, raw, predicted, 0.5, part=PART, context_slices=2)
     with np.load(home / "z0007" / "corrected" / "predicted.npz") as kept:
         labels, offset = kept["labels"], kept["offset"]
     assert record["offset_voxels_zyx"] == offset.tolist()

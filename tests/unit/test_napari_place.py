@@ -16,6 +16,7 @@ from blockface.tables import read_table
 from blockface.volume import create_volume, open_volume
 
 SHAPE, VOXEL, Z = (12, 40, 56), (50.0, 10.0, 12.0), 6
+PART = slice(0, 32), slice(16, 48)
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def place(tmp_path):
     )
     predicted[:] = rng.integers(0, 255, (2, *SHAPE)).astype(np.uint8)
     folder = tmp_path / "annotations" / "00" / "z0006"
-    export_bundle(folder, Z, raw, predicted, 0.5, context_slices=1, max_xy=32)
+    export_bundle(folder, Z, raw, predicted, 0.5, part=PART, context_slices=1)
     return folder
 
 

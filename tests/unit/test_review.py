@@ -14,8 +14,9 @@ import pandas as pd
 import pytest
 
 from blockface.annotations import import_rounds, known_slices
-from blockface.bundles import export_bundle, window
+from blockface.bundles import export_bundle
 from blockface.errors import InputError
+from blockface.places import SAME, Places, doubts, in_blocks, window
 from blockface.review import agreement, annotated_percent, entropy_table, slice_scores
 from blockface.tables import read_table
 from blockface.volume import create_volume, open_volume
@@ -198,17 +199,69 @@ def test_annotated_percent_is_of_the_voxels_to_learn_from(tmp_path):
 def test_the_window_holds_the_most_undecided_area():
     probability = np.full((1, 300, 400), 2, np.uint8)
     probability[0, 200:230, 350:380] = 128
-    rows, columns = window(probability, 128)
+    blocks = in_blocks(doubts(probability))
+    rows, columns = window(blocks, (300, 400), 128)
     assert (rows.stop - rows.start, columns.stop - columns.start) == (128, 128)
     assert rows.start <= 200 <= 230 <= rows.stop
     assert columns.start <= 350 <= 380 <= columns.stop
-    assert window(probability, 400) == (slice(0, 300), slice(0, 400))
+    assert window(blocks, (300, 400), 400) == (slice(0, 300), slice(0, 400))
+
+
+def large(tmp_path, faults):
+    """Sure prediction of 12 slices of 256 x 320, undecided in ``faults``; nothing annotated."""
+    volume = create_volume(tmp_path / "large.zarr", (1, 12, 256, 320), np.uint8, VOXEL)
+    volume[:] = 2
+    volume[0, :, 100:110] = 250
+    for z, y, x, size in faults:
+        volume[0, z, y : y + size, x : x + size] = 128
+    labels = create_volume(
+        tmp_path / "known.zarr", volume.shape[1:], np.uint8, VOXEL, fill_value=255
+    )
+    return volume, labels
+
+
+def test_of_large_slices_the_worst_place_counts_not_the_worst_slice(tmp_path):
+    """Slice 2 has most doubt, but scattered; slice 8 has the worst place."""
+    spread = [(2, y, x, 8) for y in range(0, 256, 24) for x in range(0, 320, 24)]
+    volume, labels = large(tmp_path, [*spread, (8, 160, 192, 60)])
+    places = Places(labels, [], 64)
+    scores = slice_scores(volume, [], [1], places=places)
+    assert scores["score"].idxmax() == 2
+    worst = choose_slices(scores, 1).iloc[0]
+    assert worst["z"] == 8
+    assert worst["place_error"] == pytest.approx(0.5 * 60**2 / 64**2, rel=0.1)
+    assert worst["y0"] <= 160 <= 220 <= worst["y1"] == worst["y0"] + 64
+    assert worst["x0"] <= 192 <= 252 <= worst["x1"] == worst["x0"] + 64
+    assert "of the voxels of this part are expected to be wrong" in worst["reason"]
+
+
+def test_what_was_reviewed_in_a_slice_nearby_is_not_asked_about_again(tmp_path):
+    volume, labels = large(tmp_path, [(z, 16, 16, 60) for z in range(12)] + [(5, 160, 200, 30)])
+    labels[5, :96, :96] = 0
+    scores = slice_scores(volume, [5], [1], places=Places(labels, [5], 64))
+    first = (scores["y0"] < 96) & (scores["x0"] < 96)
+    assert (~first[5 - SAME : 5 + SAME + 1]).all()
+    assert first.sum() == 12 - (2 * SAME + 1)
+    found = scores.loc[5]  # the rest of the slice is a place yet
+    assert found["y0"] <= 160 <= 190 <= found["y1"]
+    assert found["place_error"] > scores.loc[6, "place_error"]
+
+
+def test_slices_that_fit_are_places_as_a_whole(tmp_path):
+    volume, labels = large(tmp_path, [(3, 0, 0, 40)])
+    labels[3] = 0
+    scores = slice_scores(volume, [3], [1], places=Places(labels, [3], 320))
+    assert scores["place_score"].equals(scores["score"].rename("place_score"))
+    assert scores[["y0", "y1", "x0", "x1"]].drop_duplicates().to_numpy().tolist() == [
+        [0, 256, 0, 320]
+    ]
 
 
 @pytest.mark.parametrize("z", [12, 33])
 def test_a_bundle_holds_one_grid_and_what_was_predicted(tmp_path, predicted, raw, z):
     folder = tmp_path / "corrections" / f"z{z:04d}"
-    record = export_bundle(folder, z, raw, predicted, 0.5, max_xy=48, reason="why")
+    part = window(in_blocks(doubts(predicted[:, z])), SHAPE[1:], 48)
+    record = export_bundle(folder, z, raw, predicted, 0.5, part=part, reason="why")
     region = tuple(
         slice(o, o + n)
         for o, n in zip(record["offset_voxels_zyx"], record["shape_zyx"], strict=True)
@@ -410,20 +463,27 @@ def test_the_scripts_make_a_loop_of_two_iterations(tmp_path, predicted, raw):
     assert np.allclose(listed["annotated_percent"], 100 / 40)
 
 
+def listed(*slices):
+    """A worklist of parts of ``slices``."""
+    lines = [f"{i}\t{z}\t0\t48\t16\t64\tbad\tz{z:04d}" for i, z in enumerate(slices, 1)]
+    return "\n".join(["rank\tz\ty0\ty1\tx0\tx1\treason\tfolder", *lines, ""])
+
+
 def test_bundles_with_corrections_are_never_written_over(tmp_path, predicted, raw):
     main = types.SimpleNamespace(
         worklist=tmp_path / "worklist.tsv", image=tmp_path / "raw.zarr",
         probability=tmp_path / "probability.zarr", corrections=tmp_path / "c" / "index.json",
         threshold=0.5, settings={},
     )  # fmt: skip
-    main.worklist.write_text("rank\tz\treason\tfolder\n1\t12\tbad\tz0012\n2\t25\tbad\tz0025\n")
+    main.worklist.write_text(listed(12, 25))
     script("export_corrections").main(**vars(main))
     work = tmp_path / "c" / "z0012" / "corrected" / "z0012_cell.nrrd"
     work.write_text("hours of work")
     old = (tmp_path / "c" / "z0012" / "z0012_cell.nrrd").stat().st_mtime_ns
-    main.worklist.write_text("rank\tz\treason\tfolder\n1\t12\tbad\tz0012\n2\t7\tbad\tz0007\n")
+    main.worklist.write_text(listed(12, 7))
     script("export_corrections").main(**vars(main))
     assert work.read_text() == "hours of work"
     assert (tmp_path / "c" / "z0012" / "z0012_cell.nrrd").stat().st_mtime_ns == old
     assert sorted(p.name for p in (tmp_path / "c").iterdir()) == ["index.json", "z0007", "z0012"]
     assert [row["z"] for row in json.loads(main.corrections.read_text())] == [12, 7]
+    assert nrrd.read(str(tmp_path / "c" / "z0007" / "z0007_cell.nrrd"))[0].shape[:2] == (48, 48)

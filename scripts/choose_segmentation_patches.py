@@ -12,7 +12,7 @@ from blockface.volume import open_volume, voxel_size
 
 def main(
     *, raw, annotations, annotations_table, table, settings, classes, held_out_slices, seed,
-    threads, folder="", context=None, network=None,
+    threads, folder="", context=None, network=None, rounds=None,
 ) -> None:  # fmt: skip
     stack, labels = open_volume(raw), zarr.open_array(annotations, mode="r")
     classes = {int(value): name for value, name in classes.items()}
@@ -36,6 +36,7 @@ def main(
         seed=seed,
         source=folder or str(annotations),
         without=without_of(labels.attrs),
+        rounds=open_volume(rounds) if rounds else None,
     )
     write_table(chosen.assign(size=size, context=slices), table)
 

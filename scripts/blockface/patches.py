@@ -55,21 +55,30 @@ def load_patches(path: str | Path) -> tuple[NDArray, dict, str]:
 
 
 def candidates(
-    annotations: zarr.Array, slices: list[int], held_out: list[int], size: int
-) -> Iterator[tuple[int, int, int, NDArray, str]]:
-    """Places (z, y, x, labels, objection) with something reviewed, half a patch apart.
+    annotations: zarr.Array,
+    slices: list[int],
+    held_out: list[int],
+    size: int,
+    rounds: zarr.Array | None = None,
+) -> Iterator[tuple[int, int, int, NDArray, str, bool]]:
+    """Places (z, y, x, labels, objection, corrected) with something reviewed, half a patch apart.
 
     ``objection`` is empty, or says why the place may not be used: its slice is held out. In the
-    slices around it that does not matter: `surroundings` replaces them.
+    slices around it that does not matter: `surroundings` replaces them. It is ``corrected`` if
+    some of it was reviewed in a round after the first, by the volume of ``rounds``.
     """
     for z in slices:
         labels = annotations[z]
+        later = np.zeros(labels.shape, bool)
+        if rounds is not None:
+            number = rounds[z]
+            later = (number > 0) & (number != UNKNOWN)
         objection = f"held-out slice {z}" if z in held_out else ""
         for y in grid(labels.shape[0], size, size // 2):
             for x in grid(labels.shape[1], size, size // 2):
                 patch = labels[y : y + size, x : x + size]
                 if (patch != UNKNOWN).any():
-                    yield z, y, x, patch, objection
+                    yield z, y, x, patch, objection, later[y : y + size, x : x + size].any()
 
 
 def choose(
@@ -84,14 +93,17 @@ def choose(
     seed: int,
     source: str = "annotations",
     without: Without | None = None,
+    rounds: zarr.Array | None = None,
 ) -> pd.DataFrame:
     """Every place looked at, kept or rejected, and why.
 
     A place is kept if the share of at least one class, of the area reviewed for it, reaches that
     class's ``min_foreground``. Of the others some are let through, ``background_share`` times the
     number kept, drawn by ``seed``: a network that never sees background finds objects everywhere.
-    ``source`` is named in the error. ``without``: codes among the labels (blockface.reviewed).
-    Columns: z, y, x, reviewed, background (for all classes), foreground_<class>…, kept, reason.
+    Of those that were corrected, as the volume of ``rounds`` tells, all are, up to the number kept:
+    there a network has taken background for objects. ``source`` is named in the error.
+    ``without``: codes among the labels (blockface.reviewed). Columns: z, y, x, reviewed, corrected,
+    background (for all classes), foreground_<class>…, kept, reason.
 
     Raises
     ------
@@ -99,7 +111,8 @@ def choose(
         No place reaches ``min_foreground``.
     """
     rows = []
-    for z, y, x, labels, objection in candidates(annotations, slices, held_out, size):
+    places = candidates(annotations, slices, held_out, size, rounds)
+    for z, y, x, labels, objection, corrected in places:
         known = np.count_nonzero(labels != UNKNOWN)
         shares = {
             name: share_of(v, seen_for(labels, v, without or {})) for v, name in classes.items()
@@ -107,7 +120,7 @@ def choose(
         enough = [name for name, share in shares.items() if 0 < share >= min_foreground[name]]
         reason = objection or (f"enough {', '.join(enough)}" if enough else "too little foreground")
         rows.append(
-            {"z": z, "y": y, "x": x, "reviewed": known / labels.size}
+            {"z": z, "y": y, "x": x, "reviewed": known / labels.size, "corrected": corrected}
             | {"background": np.count_nonzero(labels == 0) / labels.size}
             | {f"foreground_{name}": share for name, share in shares.items()}
             | {"kept": bool(enough) and not objection, "reason": reason}
@@ -117,12 +130,15 @@ def choose(
     )
     if not table["kept"].any():
         raise InputError(f"{source}: {nothing_kept(table, size, min_foreground, classes.values())}")
-    spare = table.index[~table["kept"] & (table["reason"] == "too little foreground")]
-    count = min(len(spare), round(background_share * table["kept"].sum()))
-    through = np.random.default_rng(seed).choice(spare, size=count, replace=False)
-    table.loc[through, "kept"] = True
-    table.loc[through, "reason"] = "background let through"
-    log.info("%d of %d places kept, %d of them background", table["kept"].sum(), len(table), count)
+    kept, count = int(table["kept"].sum()), 0
+    spare, rng = table["reason"] == "too little foreground", np.random.default_rng(seed)
+    for corrected, share in ((False, background_share), (True, 1.0)):
+        free = table.index[spare & (table["corrected"] == corrected)]
+        through = rng.choice(free, size=min(len(free), round(share * kept)), replace=False)
+        table.loc[through, "kept"] = True
+        table.loc[through, "reason"] = f"background {'corrected' if corrected else 'let through'}"
+        count += len(through)
+    log.info("%d of %d places kept, %d of them background", kept + count, len(table), count)
     for said in not_taught(table):
         log.warning("%s: %s", source, said)
     return table

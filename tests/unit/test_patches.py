@@ -35,6 +35,22 @@ def chosen(labels, slices, **changes):
     return choose(labels, slices, **{**options, **changes})
 
 
+def test_corrected_background_is_let_through_but_no_more_than_has_objects():
+    labels = np.full((6, 64, 64), UNKNOWN, np.uint8)
+    labels[1], labels[1, :, 20:24] = 0, 1  # painted first: two patches wide, all with a fibril
+    labels[3] = labels[4] = 0  # where nothing is, once painted so, once corrected
+    rounds = np.where(labels == UNKNOWN, UNKNOWN, 0).astype(np.uint8)
+    rounds[4] = 1
+    wide = {"size": 32, "min_foreground": {"fibril": 0.02, "cell": 0.02}}
+    table = chosen(labels, [1, 3, 4], rounds=rounds, **wide)
+    kept = table.groupby("z")["kept"].sum()
+    assert kept[1] > 0
+    assert kept[3] == 0
+    assert kept[4] == min(kept[1], 9)
+    assert table.loc[table["kept"] & (table["z"] == 4), "reason"].eq("background corrected").all()
+    assert not chosen(labels, [1, 3, 4], **wide).query("z == 4")["kept"].any()
+
+
 @given(length=st.integers(1, 500), size=st.integers(1, 500), step=st.integers(1, 300))
 def test_patches_cover_and_stay_inside(length, size, step):
     if size > length or step > size:

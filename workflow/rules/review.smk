@@ -51,7 +51,7 @@ rule rank_slices:
         held_out_slices=setting("held_out_slices"),
         threshold=setting("threshold"),
         seed=config["seed"],
-        revision=2,
+        revision=3,
     script:
         "../../scripts/rank_slices.py"
 
@@ -75,6 +75,6 @@ rule export_corrections:
     params:
         threshold=setting("threshold"),
         settings=setting("corrections"),
-        revision=2,
+        revision=3,
     script:
         "../../scripts/export_corrections.py"

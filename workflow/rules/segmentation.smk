@@ -37,6 +37,7 @@ rule choose_segmentation_patches:
     input:
         raw="results/{dataset}/stack/raw.zarr",
         annotations="results/{dataset}/iter_{iteration}/annotations.zarr",
+        rounds="results/{dataset}/iter_{iteration}/annotation_rounds.zarr",
         annotations_table="results/{dataset}/iter_{iteration}/annotations.tsv",
     output:
         table="results/{dataset}/iter_{iteration}/patches.tsv",
@@ -58,7 +59,7 @@ rule choose_segmentation_patches:
         classes=setting("classes"),
         held_out_slices=setting("held_out_slices"),
         seed=config["seed"],
-        revision=2,
+        revision=3,
     script:
         "../../scripts/choose_segmentation_patches.py"
 

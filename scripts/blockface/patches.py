@@ -22,6 +22,17 @@ def grid(length: int, size: int, step: int) -> list[int]:
     return sorted({*range(0, length - size + 1, step), length - size})
 
 
+def starts(seen: NDArray[np.bool_], size: int) -> list[int]:
+    """First pixels of patches of ``size`` that cover what was ``seen`` (n,), half a patch apart.
+
+    What is smaller than a patch lies in the middle of one, as far as the image goes.
+    """
+    first, last = np.flatnonzero(seen)[[0, -1]].tolist()
+    spare = max(0, size - (last + 1 - first))
+    low = min(max(0, first - spare // 2), len(seen) - size)
+    return [low + n for n in grid(max(size, last + 1 - low), size, size // 2)]
+
+
 def check_size(size: int, shape: tuple[int, int], where: str, key: str) -> None:
     """Refuse patches that are larger than the image they are to be cut from."""
     if size > min(shape):
@@ -74,8 +85,12 @@ def candidates(
             number = rounds[z]
             later = (number > 0) & (number != UNKNOWN)
         objection = f"held-out slice {z}" if z in held_out else ""
-        for y in grid(labels.shape[0], size, size // 2):
-            for x in grid(labels.shape[1], size, size // 2):
+        known = labels != UNKNOWN
+        if not known.any():
+            continue
+        ys, xs = (starts(known.any(axis=1 - axis), size) for axis in (0, 1))
+        for y in ys:
+            for x in xs:
                 patch = labels[y : y + size, x : x + size]
                 if (patch != UNKNOWN).any():
                     yield z, y, x, patch, objection, later[y : y + size, x : x + size].any()

@@ -63,9 +63,8 @@ class Places:
             if near in self.known:
                 blocks[self.known[near]] = 0
         rows, columns = window(blocks, self.shape, self.size)
-        inside = blocks[
-            tuple(slice(s.start // BLOCK, -(-s.stop // BLOCK)) for s in (rows, columns))
-        ]
+        first, side = (s.start // BLOCK for s in (rows, columns)), max(1, self.size // BLOCK)
+        inside = blocks[tuple(slice(f, f + side) for f in first)]
         area = (rows.stop - rows.start) * (columns.stop - columns.start)
         corners = rows.start, rows.stop, columns.start, columns.stop
         self.found.append((inside.sum() / 255 / area, *corners))

@@ -23,6 +23,8 @@ BOUNDARY_WEIGHT = (
     0.25  # at 1 a small network learns no class but the easiest in a few hundred steps
 )
 
+SELDOM = 1e-6  # beside the share of a patch that is reviewed
+
 
 def label_channels(
     labels: NDArray, values: list[int], without: Without | None = None
@@ -51,14 +53,16 @@ def sampler(
 
     ``images`` (n, slices, y, x), ``labels`` (n, kinds, 1 or slices, y, x). A batch is images
     (n, slices, y, x) and truth (n, kinds, y, x), or (n, kinds, slices, y, x) for a volumetric
-    ``network``, of as many slices as it can pool; the slices upside down or not.
+    ``network``, of as many slices as it can pool; the slices upside down or not. Patches are drawn
+    the more often the more of them is reviewed: at the edge of a small annotation little is.
     """
     images, labels = torch.from_numpy(images), torch.from_numpy(labels)
+    often = (labels[:, 0] != UNKNOWN).flatten(1).double().mean(1) + SELDOM
     depth = images.shape[1]
     deep = depth // network.multiple_z * network.multiple_z if network.volumetric else depth
 
     def sample(rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        chosen = torch.randint(len(images), (training.batch,), generator=rng)
+        chosen = torch.multinomial(often, training.batch, replacement=True, generator=rng)
         cells = sampling_grid(training.batch, images.shape[-1], training.crop, augmentation, rng)
         some, truth = images[chosen], labels[chosen]
         if network.volumetric:

@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from blockface.augment import UNKNOWN
 from blockface.errors import InputError
-from blockface.patches import check_size, choose, cut, grid, load_patches, store_patches
+from blockface.patches import (
+    check_size,
+    choose,
+    cut,
+    grid,
+    load_patches,
+    starts,
+    store_patches,
+)
 
 CLASSES = {1: "fibril", 2: "cell"}
 
@@ -33,6 +41,33 @@ def chosen(labels, slices, **changes):
         "min_foreground": {"fibril": 0.05, "cell": 0.05}, "background_share": 0.0,
     }  # fmt: skip
     return choose(labels, slices, **{**options, **changes})
+
+
+@given(
+    n=st.integers(1, 300), a=st.integers(0, 299), b=st.integers(0, 299), size=st.integers(1, 300)
+)
+def test_patches_lie_about_what_was_reviewed(n, a, b, size):
+    first, last = sorted((a % n, b % n))
+    size = min(size, n)
+    seen = np.zeros(n, bool)
+    seen[[first, last]] = True
+    found = starts(seen, size)
+    assert found[0] <= first
+    assert last < found[-1] + size <= n
+    assert all(s < e + size for s, e in zip(found[1:], found, strict=False))
+    if last - first < size:
+        assert len(found) == 1
+        left, right = first - found[0], found[0] + size - 1 - last
+        assert abs(left - right) <= 1 or found[0] in (0, n - size)
+    assert starts(np.ones(n, bool), size) == grid(n, size, size // 2)
+
+
+def test_a_small_correction_is_one_patch_with_all_of_it():
+    labels = np.full((3, 64, 64), UNKNOWN, np.uint8)
+    labels[1, 20:36, 41:57] = 1
+    table = chosen(labels, [1], size=24)
+    assert table[["y", "x"]].to_numpy().tolist() == [[16, 37]]
+    assert table["reviewed"].tolist() == [pytest.approx(16 * 16 / 24**2)]
 
 
 def test_corrected_background_is_let_through_but_no_more_than_has_objects():

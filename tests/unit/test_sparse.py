@@ -108,6 +108,16 @@ def test_unknown_voxels_have_no_say_in_loss_whatever_the_network_sees(sparse, co
     assert output.grad.movedim(1, -1)[~hidden].any()
 
 
+def test_patches_are_drawn_by_how_much_of_them_was_reviewed():
+    images = np.stack([np.full((1, 32, 32), v, np.float32) for v in (-1, 1)])
+    masks = np.full((2, 1, 1, 32, 32), UNKNOWN, np.uint8)
+    masks[0], masks[1, ..., :8] = 0, 0  # all of one, a quarter of the other
+    still = Augmentation(noise=0, blur=0, contrast=0, brightness=0, oblique=0)
+    draw = sampler(images, masks, Training(1, 2000, 16), still, CPU, Network(2))
+    drawn, _ = draw(torch.Generator().manual_seed(0))
+    assert (drawn.mean(dim=(1, 2, 3)) > 0).float().mean() == pytest.approx(0.2, abs=0.03)
+
+
 @pytest.mark.parametrize("slices", [[4], [9], [14], [4, 9, 14]])
 def test_scores_count_what_is_known_of_each_class(sparse, tmp_path, slices):
     labels, known = sparse

@@ -60,7 +60,7 @@ def slice_scores(
     those of its table, and place_score, the same for the place that would be handed out.
     """
     bits, n = entropy_table(), probability.shape[1]
-    uncertain, entropy = np.zeros(n), np.zeros(n)
+    undecided = np.zeros((2, n))
     areas = np.zeros((3, n, len(values)))  # segmented, its probability, all probability
     step = np.zeros(n + 1)  # step[z] between z - 1 and z
     before, told = None, time.monotonic()
@@ -71,13 +71,9 @@ def slice_scores(
             doubt = doubts(here)
             if places is not None:
                 places.look(z, doubt)
-            uncertain[z] = np.count_nonzero(doubt >= UNCERTAIN) / doubt.size
-            counts = np.bincount(doubt[here.max(axis=0) >= BAND], minlength=128)
-            entropy[z] = counts @ bits[:128] / max(1, counts.sum())
+            undecided[:, z] = _undecided(doubt, here.max(axis=0), bits)
             labels = to_labels(here, values, threshold)
-            for i, (value, shares) in enumerate(zip(values, here, strict=True)):
-                inside = shares[labels == value]
-                areas[:, z, i] = inside.size, inside.sum() / 255, shares.sum() / 255
+            areas[:, z] = _areas(here, labels, values)
             if before is not None:
                 step[z] = _unlike(before, labels)
             before = labels
@@ -86,14 +82,14 @@ def slice_scores(
             told = time.monotonic()
     step[0], step[n] = (step[1], step[n - 1]) if n > 1 else (0, 0)
     jump = np.minimum(step[:-1], step[1:])
-    told = {} if disagreement is None else {"disagreement": np.asarray(disagreement, float)}
+    members = {} if disagreement is None else {"disagreement": np.asarray(disagreement, float)}
     scores = pd.DataFrame(
         {
             "z": np.arange(n),
             "expected_error": _expected_error(*areas),
-            **told,
-            "uncertain_fraction": uncertain,
-            "mean_entropy": entropy,
+            **members,
+            "uncertain_fraction": undecided[0],
+            "mean_entropy": undecided[1],
             "jump": jump,
             "stands_out": _stands_out(jump),
             "distance": _distances(n, annotated),
@@ -104,6 +100,21 @@ def slice_scores(
         return scores
     usual = areas[2].sum(axis=1).mean() / np.prod(probability.shape[-2:])
     return _with_places(scores, places, usual)
+
+
+def _undecided(doubt: np.ndarray, best: np.ndarray, bits: np.ndarray) -> tuple[float, float]:
+    """Share of undecided voxels of a slice, and mean entropy where the ``best`` class is no trace."""
+    counts = np.bincount(doubt[best >= BAND], minlength=128)
+    uncertain = np.count_nonzero(doubt >= UNCERTAIN) / doubt.size
+    return uncertain, counts @ bits[:128] / max(1, counts.sum())
+
+
+def _areas(shares: np.ndarray, labels: np.ndarray, values: list[int]) -> np.ndarray:
+    """Voxels (3, class) of a slice: segmented, and of probability among them and in all."""
+    inside = [own[labels == value] for value, own in zip(values, shares, strict=True)]
+    return np.transpose(
+        [(i.size, i.sum() / 255, own.sum() / 255) for i, own in zip(inside, shares, strict=True)]
+    )
 
 
 def _with_places(scores: pd.DataFrame, places: Places, usual: float) -> pd.DataFrame:

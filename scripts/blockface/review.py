@@ -103,7 +103,7 @@ def slice_scores(
 
 
 def _undecided(doubt: np.ndarray, best: np.ndarray, bits: np.ndarray) -> tuple[float, float]:
-    """Share of undecided voxels of a slice; mean entropy (bits) where a class is more than a trace."""
+    """Share of undecided voxels of a slice, and mean entropy (bits) where there may be a class."""
     counts = np.bincount(doubt[best >= BAND], minlength=128)
     uncertain = np.count_nonzero(doubt >= UNCERTAIN) / doubt.size
     return uncertain, counts @ bits[:128] / max(1, counts.sum())

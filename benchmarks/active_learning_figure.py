@@ -36,6 +36,16 @@ def area_share(part: pd.DataFrame) -> float:
     return (areas[there - 1] + between * (areas[there] - areas[there - 1])) / area
 
 
+def mean_curves(part: pd.DataFrame) -> pd.DataFrame:
+    """Means over the seeds of both curves, of rounds that all seeds have."""
+    seeds = part["seed"].nunique()
+    found = part.groupby(["choice", "round"]).agg(
+        annotated_percent=("annotated_percent", "mean"), dice=("dice", "mean"),
+        seeds=("seed", "nunique"),
+    )  # fmt: skip
+    return found[found["seeds"] == seeds].reset_index()
+
+
 def markdown(table: pd.DataFrame) -> str:
     """A row for each round (mean of the seeds), and below how much area the ranking saved."""
     lines = [
@@ -52,13 +62,15 @@ def markdown(table: pd.DataFrame) -> str:
             f" {known} |"
         )
     for setting, part in table.groupby(SETTING, sort=False):
-        shares = [area_share(p) for _, p in part.groupby("seed")]
-        told = ", ".join("not reached" if np.isnan(s) else f"{s:.2f}" for s in shares)
+        by_seed = [p for _, p in part.groupby("seed")]
+        shares = [area_share(p) for p in (*by_seed, mean_curves(part))]
+        *told, mean = ("not reached" if np.isnan(s) else f"{s:.2f}" for s in shares)
+        slices, places = (mean_spread(part[c]) for c in ("spearman", "spearman_places"))
         lines.append(
             f"\n{setting[0]}, {setting[1]}, {setting[2]} channels, places of {setting[3]} px: "
-            f"area that ranked places need for the best Dice of random ones, over theirs, by "
-            f"seed: {told}. Rank correlation with the true error: slices "
-            f"{mean_spread(part['spearman'])}, places {mean_spread(part['spearman_places'])}."
+            f"area that ranked places need for the best Dice of random ones, over theirs: {mean} "
+            f"on the mean curves, by seed {', '.join(told)}. Rank correlation with the true error: "
+            f"slices {slices}, places {places}."
         )
     return "\n".join(lines)
 
@@ -99,5 +111,5 @@ def curves(table: pd.DataFrame, path: str | Path) -> Path:
         xlabel="round", ylabel="rank correlation of expected\nand true error", ylim=(None, 1.02)
     )
     last.set_xticks(sorted(table["round"].unique()))
-    last.legend(loc="upper right")
+    last.legend(loc="best")
     return save(figure, path)

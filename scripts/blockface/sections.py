@@ -182,7 +182,8 @@ def worst(given: Given) -> Section | None:
     if work is None:
         return section
     work = work.sort_values("rank") if "rank" in work else work
-    columns = [c for c in ("rank", "z", "score", "reason", "folder") if c in work]
+    score = "place_score" if "place_score" in work else "score"  # older ones lack it
+    columns = [c for c in ("rank", "z", score, "reason", "folder") if c in work]
     if given.image is not None:
         first = work.head(SHOWN)
         images, labels, pixel, _ = given.looks([int(z) for z in first["z"]], None)

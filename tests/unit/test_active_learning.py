@@ -12,7 +12,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benchmarks"))
 
 import active_learning
-from active_learning_figure import area_share, markdown
+from active_learning_figure import area_share, markdown, mean_curves
 from annotated_stacks import Stack, paint, true_errors
 
 from blockface.annotations import import_rounds
@@ -49,7 +49,17 @@ def test_results_gather_in_one_file(tmp_path):
         table = active_learning.gathered(str(tmp_path / "t"), dict(row))
     table = active_learning.gathered(str(tmp_path / "t"), row | {"choice": "random"})
     assert table["dice"].tolist() == [0.7, 0.5, 0.7]
-    assert "by seed: 1.00" in markdown(table)
+    assert "1.00 on the mean curves, by seed 1.00." in markdown(table)
+
+
+def test_curves_are_averaged_over_the_rounds_that_all_seeds_have():
+    ranked = curve("ranked", [1, 2, 3], [0.5, 0.8, 0.9]).assign(seed=0, round=range(3))
+    other = curve("ranked", [1, 2], [0.3, 0.6]).assign(seed=1, round=range(2))
+    random = curve("random", [1, 2, 4], [0.4, 0.5, 0.7]).assign(round=range(3))
+    part = pd.concat([ranked, other, random.assign(seed=0), random.assign(seed=1)])
+    found = mean_curves(part).set_index("choice")
+    assert found.loc["ranked", "dice"].tolist() == pytest.approx([0.4, 0.7])
+    assert area_share(mean_curves(part)) == pytest.approx(0.5)  # 0.7 with 2 of 4 %
 
 
 @pytest.fixture

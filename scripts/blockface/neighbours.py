@@ -20,8 +20,8 @@ from blockface.runs import Runs
 PART_VOXELS = 2**20
 PREPARED = 2**20  # lattice corners in the boxes of objects that are looked at in one step
 FEW = 2000  # points
-TREE_BYTES = 2**28
-POINT_BYTES = 48  # of a point in a tree
+TREE_BYTES = 96 * 2**20
+POINT_BYTES = 40  # of a point in a tree, as measured
 PAIRS = 2**18  # whose gap, or least gap, is remembered
 HAIR = 1e-9  # so that a distance equal to the limit is found
 NEAR = 16  # objects of like size that are looked at first
@@ -73,6 +73,7 @@ class Surfaces:
         self.gaps: dict[tuple[int, int], tuple[float, bool]] = {}
         chunks = pd.MultiIndex.from_arrays((self.lo // crops.chunks).T)
         self.chunk, _ = pd.factorize(chunks)
+        self.column, _ = pd.factorize(chunks.droplevel(0))
         small = np.flatnonzero(self.small)
         self.starting = pd.Series(small).groupby(self.chunk[small]).agg(list)
 
@@ -91,23 +92,26 @@ class Surfaces:
             self.known[row] = np.array(first), np.array(last)
         return self.known[row]
 
-    def tree(self, row: int, part: int) -> cKDTree:
-        """Search tree of the surface points, nm, of one part of an object."""
+    def tree(self, row: int, part: int, alone: bool = False) -> cKDTree:
+        """Search tree of the surface points, nm, of one part of an object.
+
+        Unless it is wanted ``alone``, those of the small objects that start in its chunk are made
+        with it.
+        """
         key = row, part
         if key in self.trees:
             self.trees.move_to_end(key)
             return self.trees[key]
         if self.small[row]:
-            self.prepare(row)
+            self.prepare(row, [] if alone else self.starting[self.chunk[row]])
         else:
             lo, hi = (corner[part, None] for corner in self.parts(row))
             voxels = self.crops.voxels(self.ids[row], lo[0], hi[0]).T
             self.keep(key, *corner_points(voxels, Runs([voxels.shape[1]]), lo, hi))
         return self.trees[key]
 
-    def prepare(self, wanted: int) -> None:
-        """Make the tree of a small object, and of those that start in the same chunk, in one go."""
-        mates = self.starting[self.chunk[wanted]]
+    def prepare(self, wanted: int, mates: list[int]) -> None:
+        """Make the tree of a small object, and of its ``mates``, in one go."""
         rows = [row for row in mates if row != wanted and (row, 0) not in self.trees]
         rows = np.array([*rows, wanted])  # the last one is kept in any case
         lo, hi = self.lo[rows], self.hi[rows]
@@ -148,9 +152,8 @@ class Surfaces:
         """What ``gap`` tells, from the surfaces."""
         if self.small[a] and self.small[b]:
             box = self.lo[b] * self.spacing, self.hi[b] * self.spacing
-            return tree_gap(
-                self.tree(a, 0), self.tree(b, 0), box, limit + HAIR * self.spacing.min()
-            )
+            other = self.tree(b, 0, alone=self.column[a] != self.column[b])
+            return tree_gap(self.tree(a, 0), other, box, limit + HAIR * self.spacing.min())
         (alo, ahi), (blo, bhi) = self.parts(a), self.parts(b)
         s = self.spacing
         gaps = box_gaps(alo[:, None] * s, ahi[:, None] * s, blo[None] * s, bhi[None] * s)

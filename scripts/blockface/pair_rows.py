@@ -35,6 +35,9 @@ def neighbour_rows(array, index: pd.DataFrame, rows: list[slice], k: int) -> pd.
     }
     found, told = [], time.monotonic()
     own = starting_in(index, rows, array.chunks)
+    # column after column of chunks: trees of what is near fit the cache, however wide slices are
+    column = index[["x0", "y0"]].to_numpy()[own] // array.chunks[:0:-1]
+    own = own[np.lexsort(column.T)]
     for n, row in enumerate(own.tolist()):
         if n % TOGETHER == 0:
             for candidates in (everyone, *classes.values()):

@@ -41,6 +41,7 @@ def main(
         controls=int(settings.get("controls", 0)),
         seed=seed,
     )
+    chosen = places.somewhere(chosen, seed)
     percent = annotated_percent(labels, held)
     chosen.insert(chosen.columns.get_loc("reason"), "annotated_percent", percent)
     marked = scores.assign(annotated=scores["z"].isin(known), held_out=scores["z"].isin(held))

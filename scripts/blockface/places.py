@@ -69,6 +69,23 @@ class Places:
         corners = rows.start, rows.stop, columns.start, columns.stop
         self.found.append((inside.sum() / 255 / area, *corners))
 
+    def somewhere(self, chosen: pd.DataFrame, seed: int) -> pd.DataFrame:
+        """``chosen`` with the place of every control anywhere in its slice, drawn by ``seed``.
+
+        Its worst part would say nothing of where nobody looked for faults. What is known of that
+        part, place_error and place_score, becomes NaN.
+        """
+        if self.whole:
+            return chosen
+        chosen, rng = chosen.copy(), np.random.default_rng([seed, len(self.found)])
+        for row in chosen.index[chosen["control"]]:
+            for axis, n in zip("yx", self.shape, strict=True):
+                size = min(self.size, n)
+                first = int(rng.integers(0, n - size + 1))
+                chosen.loc[row, [f"{axis}0", f"{axis}1"]] = first, first + size
+            chosen.loc[row, ["place_error", "place_score"]] = np.nan
+        return chosen
+
     def table(self) -> pd.DataFrame:
         """A row per slice looked at: y0, y1, x0, x1, and the share of voxels expected to be wrong.
 

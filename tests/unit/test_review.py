@@ -247,6 +247,27 @@ def test_what_was_reviewed_in_a_slice_nearby_is_not_asked_about_again(tmp_path):
     assert found["place_error"] > scores.loc[6, "place_error"]
 
 
+def test_a_control_lies_anywhere_in_its_slice_not_in_its_worst_part(tmp_path):
+    volume, labels = large(tmp_path, [(z, 160, 192, 60) for z in range(12)])
+    places = Places(labels, [], 64)
+    scores = slice_scores(volume, [], [1], places=places)
+    corners = set()
+    for seed in range(20):
+        chosen = choose_slices(scores, 2, controls=1, seed=seed)
+        made = places.somewhere(chosen, seed)
+        assert made.head(2).equals(chosen.head(2))
+        control = made.iloc[2]
+        assert 0 <= control["y0"] == control["y1"] - 64 <= 256 - 64
+        assert 0 <= control["x0"] == control["x1"] - 64 <= 320 - 64
+        assert np.isnan(control["place_error"])
+        assert made.equals(places.somewhere(chosen, seed))
+        corners.add((control["y0"], control["x0"]))
+    assert len(corners) > 15
+    whole = Places(labels, [], 320)
+    kept = choose_slices(slice_scores(volume, [], [1], places=whole), 2, controls=1)
+    assert whole.somewhere(kept, 0).equals(kept)
+
+
 def test_slices_that_fit_are_places_as_a_whole(tmp_path):
     volume, labels = large(tmp_path, [(3, 0, 0, 40)])
     labels[3] = 0

@@ -27,7 +27,6 @@ import pandas as pd
 import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from active_learning_figure import curves, markdown
 from annotated_stacks import (

@@ -1,6 +1,7 @@
 """Stacks whose true masks are known everywhere, as projects in which an annotator can be played."""
 
 import os
+import sys
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,8 @@ import numpy as np
 import tifffile
 import yaml
 from scipy.stats import spearmanr
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from blockface.errors import InputError
 from blockface.places import doubts

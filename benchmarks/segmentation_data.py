@@ -8,16 +8,12 @@ that methods may see neighbouring slices.
 """
 
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import annotated_stacks
 import numpy as np
 import tifffile
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
-import annotated_stacks
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation
 from skimage.segmentation import find_boundaries

@@ -1,6 +1,7 @@
 """What the files of one folder must not be: empty without a word, or two for one class."""
 
 import logging
+import re
 
 from blockface.errors import InputError
 from blockface.layers import Reference
@@ -64,6 +65,47 @@ def refuse_other_size(files: list, reference: Reference) -> None:
                 f"its first voxel on, and {bare} slices without paint; exported from another "
                 f"volume? If it is a part of this one, say in {REGIONS} beside it what was reviewed"
             )
+
+
+def refuse_alone(files: list, reference: Reference) -> None:
+    """Raise InputError for masks of a place handed out that came back without its prediction.
+
+    Its slices of context would count as reviewed.
+    """
+    for file in files:
+        named = re.match(r"z(\d{4,})_", file.path.name)
+        first, slices = file.extent[0], file.placement.shape[0]
+        if file.listed or named is None or slices == 1 or slices == reference.shape[0]:
+            continue
+        if first <= int(named[1]) < first + slices:
+            raise InputError(
+                f"{file.path}: named like a place handed out for correction, with {slices} slices, "
+                f"but without {FILE} beside it, which tells the slice meant from its context; copy "
+                f"the whole folder of the place, or say in {REGIONS} beside it what was reviewed"
+            )
+
+
+def note_absent(files: list, classes: dict[int, str], slices) -> None:
+    """Tell of the masks (each an `AnnotationFile`) that are unpainted in some of ``slices``.
+
+    Of whole stacks any paint in the folder makes a slice reviewed for all of its classes. Where
+    each of two masks lacks slices of the other, that may not be what was meant: a warning.
+    """
+    whole = [f for f in files if f.kind == "mask" and not f.listed]
+    bare = {id(f): {int(z) for z in slices if not f.painted[z]} for f in whole}
+    for file in whole:
+        missing = bare[id(file)]
+        if not missing:
+            continue
+        count, first = len(missing), ", ".join(map(str, sorted(missing)[:5]))
+        note = (
+            f"no {classes[file.classes[0]]} in {count} slice{'s' * (count > 1)} "
+            f"({first}{', …' * (count > 5)}), where others of its folder are painted: taken as "
+            "absent there; if it was not looked for, put its mask into a folder of its own"
+        )
+        file.notes.append(note)
+        if any(bare[id(other)] - missing for other in whole):
+            log.warning("%s: %s", file.path, note)
 
 
 def refuse_elsewhere(file, predicted, reference: Reference) -> None:

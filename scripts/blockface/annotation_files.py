@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from blockface.annotation_checks import (
+    note_absent,
     note_unpainted,
+    refuse_alone,
     refuse_elsewhere,
     refuse_empty,
     refuse_other_size,
@@ -136,18 +138,18 @@ def read_bundle(
         for p in paths
         for file in _read_file(p, name_from, classes, reference, regions, predicted)
     ]
-    whole = np.zeros(reference.shape[0], np.int64)
-    for file in files:
-        if file.placement.shape == tuple(reference.shape) and not file.listed:
-            whole += file.painted
-    for file in files:
-        if file.placement.shape == tuple(reference.shape) and not file.listed:
-            file.boxes = [
-                (a, b, 0, reference.shape[1], 0, reference.shape[2])
-                for a, b in runs(np.flatnonzero(whole))
-            ]
-        elif not file.listed:
-            file.boxes = [file.reach]
+    free = [f for f in files if not f.listed]
+    whole = [f for f in free if f.placement.shape == tuple(reference.shape)]
+    painted = np.flatnonzero(sum(f.painted for f in whole)) if whole else []
+    for file in free:
+        file.boxes = [file.reach]
+    for file in whole:
+        file.boxes = [
+            (a, b, 0, reference.shape[1], 0, reference.shape[2]) for a, b in runs(painted)
+        ]
+    note_absent(whole, classes, painted)
+    if number and predicted is None:
+        refuse_alone(files, reference)
     refuse_empty(files, reference, number == 0)
     refuse_other_size(files, reference)
     refuse_twice(files, classes)

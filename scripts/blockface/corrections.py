@@ -100,11 +100,12 @@ def _place(bundle, classes: dict[int, str], others: list) -> list[dict]:
     for z in range(predicted.offset[0], predicted.offset[0] + len(predicted.labels)):
         before = predicted.over(z, corner, shape)
         before[~np.isin(before, spoken)] = 0
-        after, asked = before.copy(), np.zeros(shape, bool)
+        after, asked = before.copy(), {c: np.zeros(shape, bool) for c in spoken}
         for file in files:
             here = file.speaks_for(z, corner, shape)
             after[here & np.isin(before, file.classes)] = 0
-            asked |= here
+            for c in file.classes:
+                asked[c] |= here
         for file in files:
             after = np.maximum(after, file.labels(z, corner, shape))
         slab[:, z - predicted.offset[0]] = before, after
@@ -114,12 +115,12 @@ def _place(bundle, classes: dict[int, str], others: list) -> list[dict]:
             for c in spoken:
                 context[c] += int(np.count_nonzero((before == c) != (after == c)))
             continue
-        whole["reviewed"] += int(np.count_nonzero(asked))
+        whole["reviewed"] += int(np.count_nonzero(np.any(list(asked.values()), axis=0)))
         whole["changed"] += int(np.count_nonzero(differ))
         whole["added"] += int(np.count_nonzero(differ & (before == 0)))
         whole["removed"] += int(np.count_nonzero(differ & (after == 0)))
         for c in spoken:
-            scores[c] += confusion(before, np.where(asked, after, UNKNOWN), c)
+            scores[c] += confusion(before, np.where(asked[c], after, UNKNOWN), c)
     notes = {} if all(f.listed for f in files) else _notes(bundle, slab, spoken, classes, others)
     rows = [
         _row(name, scores[c].voxels, scores[c].false_negative, scores[c].false_positive,

@@ -18,6 +18,7 @@ DIRECTIONS = sphere(150)
 CONE = np.concatenate([[[0.0, 0.0]], *(r * np.stack([np.cos(t), np.sin(t)], 1) for r, t in (
     (0.4, np.arange(6) * np.pi / 3), (1.0, np.arange(10) * np.pi / 5 + 0.2)))])  # fmt: skip
 CONES = (0.2, 0.08, 0.03, 0.012)  # radians
+OBLIQUE = 1.1  # voxels, up to which layers may lie apart
 
 
 def feret(points: Points) -> tuple[np.ndarray, np.ndarray]:
@@ -104,12 +105,15 @@ def width(at: np.ndarray, runs: Runs, direction: np.ndarray, step: np.ndarray) -
 
 
 def beyond(along: np.ndarray, runs: Runs, voxel: np.ndarray) -> np.ndarray:
-    """Half the widest gaps (k,) between the layers of points in the last ``voxel`` (k,) nm."""
-    last = np.flatnonzero(along > runs.spread(runs.most(along) - 1.01 * voxel))
+    """Half the widest gaps (k,) between the layers of points in the last ``voxel`` (k,) nm.
+
+    A little farther is looked, as layers that are oblique to the plane lie farther apart along it.
+    """
+    last = np.flatnonzero(along > runs.spread(runs.most(along) - OBLIQUE * voxel))
     along, owner = along[last], runs.owner[last]
     order = np.lexsort((along, owner))
     gap = np.diff(along[order], prepend=-np.inf)
     top = runs.chosen(last)
     gap[top.first] = 0
     gap = top.most(gap)
-    return np.where(gap > 0, gap, voxel) / 2
+    return np.where(gap > 0, np.minimum(gap, voxel), voxel) / 2

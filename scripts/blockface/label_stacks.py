@@ -54,7 +54,7 @@ class LabelStack:
 
 def tiff_labels(path: Path, voxel_size_nm: tuple[float, float, float]) -> LabelStack:
     """Labels of a TIFF stack; such a file does not tell its place."""
-    return LabelStack(open_tiff(path), path, voxel_size_nm)
+    return LabelStack(open_tiff(path, planes_are_slices=True), path, voxel_size_nm)
 
 
 def zarr_labels(path: Path, voxel_size_nm) -> tuple[LabelStack, Grid | None]:

@@ -58,11 +58,12 @@ class Places:
 
     def look(self, z: int, doubt: NDArray[np.uint8]) -> None:
         """Find the place of slice ``z``, whose `doubts` are ``doubt``."""
-        blocks = in_blocks(doubt)
+        whole = in_blocks(doubt)
+        blocks = whole.copy()
         for near in range(z - SAME, z + SAME + 1):
             if near in self.known:
                 blocks[self.known[near]] = 0
-        rows, columns = window(blocks, self.shape, self.size)
+        rows, columns = window(blocks if blocks.any() else whole, self.shape, self.size)
         first, side = (s.start // BLOCK for s in (rows, columns)), max(1, self.size // BLOCK)
         inside = blocks[tuple(slice(f, f + side) for f in first)]
         area = (rows.stop - rows.start) * (columns.stop - columns.start)

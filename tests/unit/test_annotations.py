@@ -46,7 +46,7 @@ def imported(home, rounds=1, classes=CLASSES):
     return open_volume(out / "a.zarr"), open_volume(out / "r.zarr"), table
 
 
-def test_whole_stack_masks_count_as_reviewed_where_either_has_paint(home):
+def test_whole_stack_masks_count_as_reviewed_where_either_has_paint(home, caplog):
     fibril, cell = box((5, 6), (2, 8), (2, 8)), box((9, 10), (20, 25), (20, 25))
     save(home / "00" / "fibril.nrrd", fibril)
     save(home / "00" / "Cell.nrrd", cell)
@@ -61,6 +61,12 @@ def test_whole_stack_masks_count_as_reviewed_where_either_has_paint(home):
     assert table["voxels_reviewed"].tolist() == [2400, 2400]
     assert table["file"].tolist() == ["00/Cell.nrrd", "00/fibril.nrrd"]
     assert labels.attrs["classes"] == {"1": "fibril", "2": "cell"}
+    assert "no fibril in 1 slice (9), where others of its folder are painted" in caplog.text
+    assert "no cell in 1 slice (5)" in table.loc[0, "note"]
+    caplog.clear()
+    save(home / "00" / "fibril.nrrd", np.maximum(fibril, box((9, 10), (2, 8), (2, 8))))
+    assert "no cell in 1 slice (5)" in imported(home)[2].loc[0, "note"]
+    assert "folder are painted" not in caplog.text  # a class that some slices lack is usual
 
 
 def test_the_extent_of_crops_counts_and_empty_classes_are_absent_there(home):

@@ -2,10 +2,12 @@
 
 import itertools
 import shutil
+import warnings
 
 import nibabel
 import numpy as np
 import pytest
+import tifffile
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -250,6 +252,21 @@ def test_a_smaller_piece_that_came_back_speaks_for_itself_only(handed_out, tmp_p
     assert np.array_equal(labels[:][box(predicted, offset)], here)
 
 
+def test_of_each_class_only_what_its_own_file_covers_is_reviewed(handed_out, tmp_path):
+    folder, predicted, offset = handed_out
+    place = tmp_path / "annotations" / "00" / "z0007"
+    shutil.copytree(folder, place)
+    for value, name, rows in ((1, "fibril", 24), (2, "cell", 10)):
+        mask = (predicted == value)[:, :rows].astype(np.uint8)
+        first = tuple(o * v for o, v in zip(offset, VOXEL, strict=True))
+        files.new_style(place / "corrected" / f"{name}.nrrd", mask, VOXEL, first)
+    _, report, _ = imported(tmp_path)
+    assert report["voxels_reviewed"].to_dict() == {
+        "fibril": 24 * predicted.shape[2], "cell": 10 * predicted.shape[2],
+        "all": 24 * predicted.shape[2],
+    }  # fmt: skip
+
+
 @pytest.fixture
 def copied(handed_out, tmp_path):
     """The place in round 00, handed back as it was."""
@@ -343,6 +360,49 @@ def test_only_the_folder_corrected_may_be_handed_in(copied, tmp_path):
     labels, report, _ = imported(tmp_path)
     assert report.loc["all", ["place", "status"]].tolist() == ["z0007", "confirmed"]
     assert known_slices(labels).tolist() == [Z]
+
+
+def test_masks_of_a_place_without_its_prediction_are_refused(copied, tmp_path):
+    """Their context was nobody's to review; in a first round they may be anybody's crop."""
+    first = tmp_path / "annotations" / "00" / "first"
+    second = tmp_path / "annotations" / "01"
+    for folder in (first, second):
+        folder.mkdir()
+        for name in CLASSES.values():
+            shutil.copy(copied / "corrected" / f"z0007_{name}.nrrd", folder)
+    shutil.rmtree(copied)
+
+    def both():
+        import_rounds(
+            tmp_path / "annotations", [0, 1], CLASSES, SHAPE, VOXEL, tmp_path / "a.zarr",
+            report_path=tmp_path / "report.tsv",
+        )  # fmt: skip
+
+    with pytest.raises(InputError, match=r"01.z0007_\w+.nrrd: .* 5 slices, but without predicted"):
+        both()
+    (second / "regions.tsv").write_text("file\tz0\tz1\ty0\ty1\tx0\tx1\n*\t7\t8\t16\t40\t20\t52\n")
+    both()
+
+
+@pytest.mark.parametrize("slices", [3, 4])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_few_slices_that_tifffile_takes_for_colours_are_slices(
+    handed_out, tmp_path, slices, compression
+):
+    _, predicted, offset = handed_out
+    some = predicted[:slices]
+    path = tmp_path / "annotations" / "00" / "labels.tif"
+    path.parent.mkdir(parents=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        tifffile.imwrite(path, some, compression=compression)
+    first, size = np.array(offset), some.shape
+    row = [v for o, n in zip(first, size, strict=True) for v in (o, o + n)]
+    (path.parent / "regions.tsv").write_text(
+        "file\tz0\tz1\ty0\ty1\tx0\tx1\n" + "\t".join(map(str, ["labels.tif", *row])) + "\n"
+    )
+    labels, _, _ = imported(tmp_path)
+    assert np.array_equal(labels[:][box(some, offset)], some)
 
 
 def test_regions_say_that_slices_of_context_were_reviewed_as_well(handed_out, copied, tmp_path):

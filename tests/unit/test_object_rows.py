@@ -156,6 +156,17 @@ def test_feret(tmp_path, spacing):
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize("tilt", [0, 2, 5, 10])
+def test_feret_of_a_rod_nearly_upright(tmp_path, spacing, tilt):
+    """Its last slice ends half a slice beyond the centres, however the plane lies on it."""
+    length, radius = 3000, 100
+    axis = np.array([1, 0.8 * np.tan(np.radians(tilt)), 0.6 * np.tan(np.radians(tilt))])
+    mask = mask_of(rod(axis, length, radius), rod_extent(axis, length, radius), spacing)
+    row = row_of(tmp_path, mask, spacing)
+    assert row.feret_nm == pytest.approx(np.hypot(length, 2 * radius), rel=0.015)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
 def test_cone_narrows(tmp_path, spacing):
     """Its area grows as the square of the way from the tip, wherever the voxels resolve it."""
     k, points = scale(spacing), []

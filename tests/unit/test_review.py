@@ -247,6 +247,15 @@ def test_what_was_reviewed_in_a_slice_nearby_is_not_asked_about_again(tmp_path):
     assert found["place_error"] > scores.loc[6, "place_error"]
 
 
+def test_where_all_is_known_nearby_the_part_with_most_doubt_is_named_last(tmp_path):
+    volume, labels = large(tmp_path, [(2, 16, 16, 30), (6, 160, 192, 60)])
+    labels[5] = 0
+    scores = slice_scores(volume, [5], [1], places=Places(labels, [5], 64))
+    assert scores.loc[6, "place_error"] == 0
+    assert scores.loc[6, "y0"] <= 160 <= 220 <= scores.loc[6, "y1"]
+    assert scores.loc[6, "x0"] <= 192 <= 252 <= scores.loc[6, "x1"]
+
+
 def test_a_control_lies_anywhere_in_its_slice_not_in_its_worst_part(tmp_path):
     volume, labels = large(tmp_path, [(z, 160, 192, 60) for z in range(12)])
     places = Places(labels, [], 64)

@@ -13,14 +13,20 @@ from blockface.formats.found import UNKNOWN, Found, Size, nm, raw_reader, squeez
 log = logging.getLogger(__name__)
 
 
-def open_tiff(path: str | Path) -> Found:
-    """Stack of all pages of the TIFF at ``path``; pages are read when asked for."""
+def open_tiff(path: str | Path, planes_are_slices: bool = False) -> Found:
+    """Stack of all pages of the TIFF at ``path``; pages are read when asked for.
+
+    With ``planes_are_slices`` the colour planes of a single page are slices: so tifffile, and with
+    it napari, writes stacks of three or four slices, if not told otherwise.
+    """
     path = Path(path)
     tif = _open(path)
     series = _one_series(tif, path)
     _check_whole(tif, series, path)
     _check_compression(series.keyframe, path)
     shape, samples = _shape(series, path)
+    if planes_are_slices and series.keyframe.axes == "SYX" and len(series.pages) == 1:
+        shape, samples = series.keyframe.shape, 1
     size = voxel_size(tif)
     _note_photometric(series.keyframe, path)
     if samples == 1 and series.dataoffset is not None:
@@ -195,6 +201,8 @@ def _shape(series, path: Path) -> tuple[tuple[int, int, int], int]:
 
 
 def _page_reader(tif: tifffile.TiffFile, series, shape, samples: int, path: Path):
+    if samples == 1 and series.keyframe.axes == "SYX" and len(series.pages) == 1:
+        return lambda z0, z1: series.pages[0].asarray()[z0:z1]
     if len(series.pages) != shape[0]:  # volumes within pages, samples on pages of their own
         raise InputError(
             f"{path}: {len(series.pages)} pages found for {shape[0]} slices; expected one page per "

@@ -37,9 +37,9 @@ def main(
         scores,
         int(settings.get("count", 4)),
         settings.get("min_gap"),
-        {*known, *held} if places.whole else held,
+        {*places.done, *held},
         controls=int(settings.get("controls", 0)),
-        seed=seed,
+        seed=[seed, places.reviewed],  # other ones once more is known
     )
     chosen = places.somewhere(chosen, seed)
     percent = annotated_percent(labels, held)

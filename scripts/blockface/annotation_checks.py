@@ -108,9 +108,12 @@ def note_absent(files: list, classes: dict[int, str], slices) -> None:
             log.warning("%s: %s", file.path, note)
 
 
-def refuse_elsewhere(file, predicted, reference: Reference) -> None:
-    """Raise InputError for a crop (an `AnnotationFile`) beside the prediction of another place."""
-    if file.listed or tuple(file.placement.shape) == tuple(reference.shape):
+def refuse_elsewhere(file, predicted) -> None:
+    """Raise InputError for a mask (an `AnnotationFile`) beside the prediction of another place.
+
+    Of a mask of the whole stack, what nobody looked at would count as reviewed.
+    """
+    if file.listed:
         return
 
     def told(box) -> str:

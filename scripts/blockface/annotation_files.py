@@ -197,7 +197,7 @@ def _read_file(path, name_from, classes, reference, regions, predicted) -> list[
         if predicted and predicted.holds(placement):
             file.predicted = predicted
         elif predicted:
-            refuse_elsewhere(file, predicted, reference)
+            refuse_elsewhere(file, predicted)
         file.reach = reach(file, layer, reference)
         file.boxes = [cut for box in rows if (cut := intersection(box, file.reach))]
         if rows and not file.boxes:

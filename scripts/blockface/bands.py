@@ -11,6 +11,7 @@ from blockface.runs import Runs
 from blockface.shape import Pieces, Way, way_through
 
 SHORT = 2.5  # length over diameter up to which an object is not walked over
+EVEN = 1e-6  # of the distance from the centroid, which decides between ways of one length
 
 
 @dataclass
@@ -43,9 +44,10 @@ def walk(nodes: Nodes) -> Walks:
     """The bands of objects."""
     links, runs = neighbours(nodes), nodes.runs
     far = ((nodes.at - runs.spread(nodes.centre)) ** 2).sum(axis=0)
-    first = farthest(distances(links, runs.peaks(far)), runs)
+    aside = EVEN * np.sqrt(far)
+    first = farthest(distances(links, runs.peaks(far)) + aside, runs)
     away = distances(links, first)
-    last = farthest(away, runs)
+    last = farthest(away + aside, runs)
     length = away[last]
     wide = np.sqrt(4 / np.pi * nodes.volume / np.maximum(length, nodes.size.min(axis=0)))
     width = np.maximum(0.75 * wide, 1.5 * nodes.size.max(axis=0))

@@ -41,12 +41,15 @@ def place_picture(
     heat = 0.45 * grey(image) + 0.55 * colormaps["inferno"](uncertainty)[..., :3]
     show(axes[2], heat, size, "bright: the network is unsure")
     for axis in axes[1:]:
-        axis.plot(
-            (spot[1] + 0.5) * pixel_nm[1], (spot[0] + 0.5) * pixel_nm[0], "o", ms=26, mfc="none",
-            mec="white", mew=2,
-        )  # fmt: skip
+        ring(axis, spot, pixel_nm)
     legend(figure, colours)
     return save(figure, path)
+
+
+def ring(axis, spot: tuple[int, int], pixel_nm: tuple[float, float]) -> None:
+    """A ring about the pixel ``spot`` (y, x)."""
+    y, x = ((s + 0.5) * size for s, size in zip(spot, pixel_nm, strict=True))
+    axis.plot(x, y, "o", ms=26, mfc="none", mec="white", mew=2)
 
 
 @styled
@@ -75,6 +78,7 @@ def around_picture(
         picture = painted(slab[at], [mask[at] for mask in masks.values()], ON_GREY)
         title = f"slice {n}: correct this" if n == z else f"slice {n}"
         show(axis, picture, extent(slab[at], pixel_nm), title)
+        ring(axis, tuple(s - c for s, c in zip(spot, corner, strict=True)), pixel_nm)
         axis.title.set_fontweight("bold" if n == z else "normal")
         axis.title.set_fontsize(10)
     legend(figure, dict(zip(masks, ON_GREY, strict=False)))

@@ -12,6 +12,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from blockface import open_in_napari
 from blockface.bundle_pictures import AROUND, PLACE, around_picture, place_picture
@@ -24,7 +25,7 @@ from blockface.bundle_texts import (
     seg3d_script,
 )
 from blockface.errors import InputError
-from blockface.places import BLOCK, doubts, in_blocks
+from blockface.places import doubts
 from blockface.predicted import FILE, Prediction
 from blockface.review import entropy_table
 from blockface.scores import to_labels
@@ -33,6 +34,7 @@ from blockface.volume import voxel_size
 
 log = logging.getLogger(__name__)
 
+SPOT = 4  # pixels, SD of what is looked at as one spot
 OVERVIEW = 700  # pixels of the picture of the whole slice, at most
 OURS = ("README.txt", FILE)  # in corrected/ from the beginning
 
@@ -145,11 +147,7 @@ def clear(folder: Path) -> None:
 
 
 def _spot(probability: np.ndarray, corner) -> tuple[int, int, int]:
-    doubt = in_blocks(doubts(probability))
+    """Voxel (z, y, x) of the stack in the middle of most doubt, a dozen pixels across."""
+    doubt = gaussian_filter(doubts(probability).astype(np.float32), SPOT, mode="constant")
     y, x = np.unravel_index(doubt.argmax(), doubt.shape)
-    last = [n - 1 for n in probability.shape[1:]]
-    return (
-        int(corner[0]),
-        int(corner[1] + min(y * BLOCK + BLOCK // 2, last[0])),
-        int(corner[2] + min(x * BLOCK + BLOCK // 2, last[1])),
-    )
+    return int(corner[0]), int(corner[1] + y), int(corner[2] + x)

@@ -33,7 +33,8 @@ def mean_direction(vectors: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray,
 def watson_kappa(value: float) -> float:
     """κ of the Watson distribution whose orientation tensor has the largest eigenvalue ``value``.
 
-    From E[cos²] = 1 / (2 √κ D(√κ)) - 1 / (2 κ), with Dawson's integral D.
+    NaN for axes that are all the same, as that of a single object is. From E[cos²] =
+    1 / (2 √κ D(√κ)) - 1 / (2 κ), with Dawson's integral D.
     """
 
     def excess(k: float) -> float:
@@ -42,7 +43,7 @@ def watson_kappa(value: float) -> float:
 
     if value <= 1 / 3 + 1e-6:
         return 0.0
-    return float(brentq(excess, 1e-6, LARGEST_KAPPA)) if excess(LARGEST_KAPPA) > 0 else np.inf
+    return float(brentq(excess, 1e-6, LARGEST_KAPPA)) if excess(LARGEST_KAPPA) > 0 else np.nan
 
 
 def direction_vectors(objects: pd.DataFrame) -> np.ndarray:

@@ -7,16 +7,20 @@ from blockface.runs import Runs
 
 
 def sphere(n: int) -> np.ndarray:
-    """Directions (n, 3) spread evenly over half a sphere (Fibonacci lattice)."""
+    """Directions (4 n, 3) spread over half a sphere, the same in each of its quarters.
+
+    So what is mirrored is measured alike. A quarter holds a Fibonacci lattice.
+    """
     height = (np.arange(n) + 0.5) / n
-    turn = np.pi * (1 + np.sqrt(5)) * np.arange(n)
+    turn = np.pi / 2 * (np.arange(n) * (np.sqrt(5) - 1) / 2 % 1)
     ring = np.sqrt(1 - height**2)
-    return np.stack([height, ring * np.cos(turn), ring * np.sin(turn)], 1)
+    quarter = np.stack([height, ring * np.cos(turn), ring * np.sin(turn)], 1)
+    return np.concatenate([quarter * (1, y, x) for y in (1, -1) for x in (1, -1)])
 
 
-DIRECTIONS = sphere(150)
+DIRECTIONS = sphere(38)
 CONE = np.concatenate([[[0.0, 0.0]], *(r * np.stack([np.cos(t), np.sin(t)], 1) for r, t in (
-    (0.4, np.arange(6) * np.pi / 3), (1.0, np.arange(10) * np.pi / 5 + 0.2)))])  # fmt: skip
+    (0.4, np.arange(6) * np.pi / 3), (1.0, (np.arange(10) + 0.5) * np.pi / 5)))])  # fmt: skip
 CONES = (0.2, 0.08, 0.03, 0.012)  # radians
 OBLIQUE = 1.1  # voxels, up to which layers may lie apart
 
@@ -49,6 +53,8 @@ def feret(points: Points) -> tuple[np.ndarray, np.ndarray]:
         if cone is not None:
             shortest = around(best(shortest, extent), cone)
     least = width(offset, runs, best(tried, extent), step)
+    box = np.stack([runs.most(a) - runs.least(a) for a in offset], 1) + step
+    least = np.minimum(least, box.min(axis=1))
     return np.maximum(np.maximum(width(offset, runs, most, step), least), step.max(axis=1)), least
 
 

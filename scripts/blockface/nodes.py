@@ -1,5 +1,6 @@
 """The voxels of objects, or cells of voxels where they are many, as points and as a graph."""
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -80,12 +81,22 @@ class Nodes(Points):
 
 
 def cell_size(voxels: int, spacing) -> list[int]:
-    """Voxels (z, y, x) per cell so that an object has about a third as many cells, of limits."""
+    """Voxels (z, y, x) per cell so that an object has about a third as many cells, of limits.
+
+    The shortest edge grows first; y and x of one length grow together, so that an object that lies
+    along y is measured as along x.
+    """
     cell = [1, 1, 1]
     most = min(max(voxels / 3, FEW_NODES), MAX_NODES)
-    while voxels / (cell[0] * cell[1] * cell[2]) > most:
+    while voxels / math.prod(cell) > most:
         size = [n * nm for n, nm in zip(cell, spacing, strict=True)]
-        cell[size.index(min(size))] += 1
+        least = min(size)
+        grown = [n + (s == least) for n, s in zip(cell, size, strict=True)]
+        if size[0] == least:
+            grown[1:] = cell[1:]
+        if voxels / math.prod(grown) < most / 2:
+            break
+        cell = grown
     return cell
 
 

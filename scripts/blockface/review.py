@@ -121,7 +121,9 @@ def _with_places(scores: pd.DataFrame, places: Places, usual: float) -> pd.DataF
     """``scores`` with the columns of places; of a slice a share ``usual`` is of some class."""
     scores = scores.join(places.table())
     wrong = scores["expected_error"] if places.whole else scores["place_error"] / (usual + 1e-9)
-    return scores.assign(place_score=_combined(scores, wrong))
+    ranked = _combined(scores, wrong)
+    # what is said of a whole slice is said of no place that was reviewed, in it or beside it
+    return scores.assign(place_score=ranked if places.whole else ranked.where(wrong > 0, 0))
 
 
 def _expected_error(segmented: np.ndarray, sure: np.ndarray, total: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from blockface.volume import open_volume, row_depth
 
 log = logging.getLogger(__name__)
 
+MUCH = 1.0  # percent of the voxels, above which it is a warning that they are left out
 WARM = 24  # slices gone through backwards at first, to know apart what touches in the first slice
 LINKS = (
     *("kind", "class", "object_id", "other_id", "slice", "z_nm", "y_nm", "x_nm", "missing_slices"),
@@ -65,9 +66,10 @@ class Linked:
         for z, plane, sections in self.planes(slice(0, min(WARM, self.shape[0])), back=True):
             warm.step(z, plane, sections)
         linker, last = Linker(settings.max_gap, least, warm.turned()), time.monotonic()
-        fresh = []
+        fresh, small = [], np.zeros(3, np.int64)
         for z, plane, sections in self.planes(slice(0, self.shape[0])):
             found = linker.step(z, plane, sections)
+            small += left_out(sections, found)
             self.number.append(found.number.astype(np.int32))
             self.cuts.append(found.cuts)
             self.events += found.events
@@ -79,6 +81,14 @@ class Linked:
                 last = time.monotonic()
                 log.info("slice %d of %d: %d objects", z + 1, self.shape[0], linker.count)
         self.events += linker.finish()
+        if small[0]:
+            share = 100 * small[1] / small[2]
+            log.log(
+                logging.WARNING if share > MUCH else logging.INFO,
+                "%s: %d cross-sections of less than %g pixels belong to no fibril and are left "
+                "out, %.2g %% of the voxels; if fibrils are as thin, lower slices.min_area_nm2 "
+                "(now %g)", self.name, small[0], least, share, least * pixel,
+            )  # fmt: skip
 
     def planes(self, z: slice, back: bool = False) -> Iterator[tuple]:
         """Slice, labels (y, x) of this class alone and their sections, one slice after another."""
@@ -139,6 +149,14 @@ class Linked:
             for cut in self.cuts[z]:
                 y, x = pixels(plane, cut.box, cut.section + 1)
                 out[z - row.start, y, x] = ids[cut.number[cut.owners(y, x)]]
+
+
+def left_out(sections: np.ndarray, found: Found) -> tuple[int, int, int]:
+    """Of a slice: cross-sections that no object got, their voxels, and those of all."""
+    none = found.number < 0
+    none[[cut.section for cut in found.cuts]] = False
+    area = sections["area"]
+    return np.count_nonzero(none), area[none].sum(), area.sum()
 
 
 def links_of(linked: list[tuple[Linked, np.ndarray]]) -> pd.DataFrame:

@@ -125,8 +125,8 @@ def _open(path: str, dataset: str | None) -> Found:
     place = Path(hdf5.split(path)[0])
     if not place.exists():
         raise InputError(
-            f"{path}: no such file or folder; check {_key(dataset, 'stack')} (paths are relative "
-            "to the folder snakemake runs in)"
+            f"{path}: no such file or folder; check stack, labels or objects of "
+            f"datasets.{dataset or '<name>'} (paths are relative to the folder snakemake runs in)"
         )
     if place.is_dir():
         return ngff.open_zarr(path) if ngff.is_zarr(place) else folder.open_folder(path, SLICES)

@@ -21,7 +21,7 @@ def choose_slices(
     exclude: Iterable[int] = (),
     *,
     controls: int = 0,
-    seed: int = 0,
+    seed: int | list[int] = 0,
 ) -> pd.DataFrame:
     """The worst slices, at most ``count``, worst first, with rank and a reason in plain words.
 

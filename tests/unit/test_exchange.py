@@ -291,6 +291,13 @@ def test_masks_of_another_place_are_refused(handed_out, copied, tmp_path):
     imported(tmp_path)
 
 
+def test_masks_of_the_whole_stack_are_no_correction_of_a_place(copied, tmp_path):
+    path = copied / "corrected" / "z0007_cell.nrrd"
+    files.new_style(path, np.ones(SHAPE, np.uint8), VOXEL, (0, 0, 0))
+    with pytest.raises(InputError, match=r"lies at z 0 to 15, .* expected inside z 5 to 9, "):
+        imported(tmp_path)
+
+
 def test_a_class_renamed_since_is_no_correction(copied, tmp_path):
     for name, new in (("fibril", "collagen"), ("cell", "cell")):
         path = copied / "corrected" / f"z0007_{name}.nrrd"

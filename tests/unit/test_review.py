@@ -256,6 +256,42 @@ def test_where_all_is_known_nearby_the_part_with_most_doubt_is_named_last(tmp_pa
     assert scores.loc[6, "x0"] <= 192 <= 252 <= scores.loc[6, "x1"]
 
 
+def test_of_large_slices_those_known_all_over_are_not_handed_out_again(tmp_path):
+    volume, labels = large(tmp_path, [(z, 16, 16, 60) for z in range(12)])
+    labels[4], labels[6, :96, :96] = 0, 0
+    places = Places(labels, [4, 6], 64)
+    assert places.done == {4}
+    scores = slice_scores(volume, [4, 6], [1], places=places, disagreement=np.full(12, 0.9))
+    reached = (scores["place_error"] == 0).to_numpy()
+    assert reached.tolist() == [0 < z < 8 for z in range(12)]
+    assert (scores.loc[reached, "place_score"] == 0).all()
+    assert set(choose_slices(scores, 2, exclude=places.done)["z"]) <= {0, 8, 9, 10, 11}
+    assert Places(labels, [4, 6], 320).done == {4, 6}
+
+
+def test_what_was_reviewed_for_one_class_may_be_handed_out_again(tmp_path):
+    volume, labels = large(tmp_path, [(4, 16, 16, 60)])
+    labels[4] = 253
+    labels.attrs["without"] = {"253": [1]}
+    scores = slice_scores(volume, [4], [1], places=Places(labels, [4], 64))
+    assert scores["place_error"].idxmax() == 4
+
+
+def test_controls_are_others_in_each_round_and_not_of_what_is_known(tmp_path):
+    volume, labels = large(tmp_path, [(z, 160, 192, 60) for z in range(12)])
+    seen = set()
+    for known in range(12):
+        labels[known, :128] = 0
+        places = Places(labels, range(known + 1), 64)
+        scores = slice_scores(volume, range(known + 1), [1], places=places)
+        chosen = choose_slices(scores, 1, controls=1, seed=[0, places.reviewed])
+        control = places.somewhere(chosen, 0).iloc[1]
+        part = labels[control["z"], control["y0"] : control["y1"], control["x0"] : control["x1"]]
+        assert (part == 255).mean() > 0.9
+        seen.add((control["z"], control["y0"], control["x0"]))
+    assert len(seen) == 12
+
+
 def test_a_control_lies_anywhere_in_its_slice_not_in_its_worst_part(tmp_path):
     volume, labels = large(tmp_path, [(z, 160, 192, 60) for z in range(12)])
     places = Places(labels, [], 64)

@@ -244,12 +244,13 @@ def test_a_boundary_parts_what_touches():
         separated(mask, boundary=edge[:, :-1])
 
 
-def test_nothing_single_voxels_and_what_is_too_small():
+def test_nothing_single_voxels_and_what_is_too_small(caplog):
     _, index, links = separated(np.zeros((3, 9, 9), np.uint8))
     assert len(index) == len(links) == 0
     one = np.zeros((3, 9, 9), np.uint8)
     one[1, 4, 4] = 1
     assert len(separated(one)[1]) == 0
+    assert "1 cross-sections of less than 9 pixels belong to no fibril" in caplog.text
     assert separated(one, min_area_nm2=100)[1]["voxels"].tolist() == [1]
 
 

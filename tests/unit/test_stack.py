@@ -257,7 +257,11 @@ def test_wrong_folders_are_named_in_one_line(tmp_path):
     refused(tmp_path / "twice", "has the slice number 1, as")
     (tmp_path / "empty").mkdir()
     refused(tmp_path / "empty", r"no slices found in the folder \(nothing\)")
-    refused(tmp_path / "absent", r"no such file or folder; check datasets.<name>.stack")
+    missing = r"no such file or folder; check stack, labels or objects of datasets.<name>"
+    refused(tmp_path / "absent", missing)
+        tmp_path / "absent",
+        r"no such file or folder; check stack, labels or objects of datasets.<name>",
+    )
 
 
 def test_a_single_foreign_name_is_left_out_with_a_line(tmp_path, caplog):

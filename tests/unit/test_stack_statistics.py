@@ -87,7 +87,7 @@ def test_parallel_axes():
     axis, (order, angle, kappa) = mean_direction(np.tile([0, 0, -1.0], (5, 1)), np.ones(5))
     assert axis.tolist() == [0, 0, 1]
     assert (order, angle) == pytest.approx((1, 0))
-    assert kappa >= 1e6
+    assert np.isnan(kappa)
     assert watson_kappa(1 / 3) == 0
 
 

@@ -51,7 +51,7 @@ rule rank_slices:
         held_out_slices=setting("held_out_slices"),
         threshold=setting("threshold"),
         seed=config["seed"],
-        revision=3,
+        revision=4,
     script:
         "../../scripts/rank_slices.py"
 

@@ -259,9 +259,6 @@ def test_wrong_folders_are_named_in_one_line(tmp_path):
     refused(tmp_path / "empty", r"no slices found in the folder \(nothing\)")
     missing = r"no such file or folder; check stack, labels or objects of datasets.<name>"
     refused(tmp_path / "absent", missing)
-        tmp_path / "absent",
-        r"no such file or folder; check stack, labels or objects of datasets.<name>",
-    )
 
 
 def test_a_single_foreign_name_is_left_out_with_a_line(tmp_path, caplog):

@@ -5,7 +5,13 @@ import sys
 from pathlib import Path
 
 from blockface.figures_iterations import iterations_figure
-from blockface.iterations import falls, gather, number_of, stopping_hint
+from blockface.iterations import (
+    falls,
+    gather,
+    measured_otherwise,
+    number_of,
+    stopping_hint,
+)
 from blockface.job import run
 from blockface.tables import write_table
 
@@ -29,8 +35,8 @@ def main(*, manifests, table, figure, threads=1):
             row,
         )
     until = found[found["iteration"] <= now]
-    hint = stopping_hint(until)
-    for line in [*falls(until, now), *([hint] if hint else [])]:
+    hints = [hint for hint in (stopping_hint(until), measured_otherwise(found)) if hint]
+    for line in [*falls(until, now), *hints]:
         log.warning(line)
         print(f"{Path(table).parent.name}, iteration {now:02d}: {line}", file=sys.stderr)
 

@@ -18,7 +18,7 @@ def sphere(n: int) -> np.ndarray:
     return np.concatenate([quarter * (1, y, x) for y in (1, -1) for x in (1, -1)])
 
 
-DIRECTIONS = sphere(38)
+DIRECTIONS = np.concatenate([sphere(38), np.eye(3)])
 CONE = np.concatenate([[[0.0, 0.0]], *(r * np.stack([np.cos(t), np.sin(t)], 1) for r, t in (
     (0.4, np.arange(6) * np.pi / 3), (1.0, (np.arange(10) + 0.5) * np.pi / 5)))])  # fmt: skip
 CONES = (0.2, 0.08, 0.03, 0.012)  # radians

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from blockface.figures import COLOURS, MARKS, save, styled
-from blockface.iterations import FELL, stopping_hint
+from blockface.iterations import FELL, measured_otherwise, stopping_hint
 
 PANELS = (
     ("annotated_percent", "annotated (% of the voxels)"),
@@ -53,9 +53,11 @@ def iterations_figure(table: pd.DataFrame, path: str | Path) -> Path:
         elif column != "dice":
             axis.set_ylim(0, 1.15 * (values.max() or 1))
     _ring_falls(axes[1], table)
-    hint = stopping_hint(table)
-    if hint:
-        figure.suptitle(hint.split(":")[0], fontsize=12, color=COLOURS[5])
+    hints = [
+        hint.split(":")[0] for hint in (stopping_hint(table), measured_otherwise(table)) if hint
+    ]
+    if hints:
+        figure.suptitle("\n".join(hints), fontsize=12, color=COLOURS[5])
     handles, labels = axes[1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=6)
     return save(figure, path)

@@ -16,8 +16,9 @@ from blockface.tables import read_table
 COLUMNS = (
     "iteration", "class", "annotated_percent", "held_out_slices", "held_out_voxels", "dice",
     "correction_rate", "n_objects", "diameter_mean_nm", "annotations_sha256", "model_sha256",
-    "verdict",
+    "measured_sha256", "verdict",
 )  # fmt: skip
+MEASURED = ("threshold", "separate", "slices", "merge_ratio", "min_volume_um3")
 GAIN = 0.002  # of the mean Dice; less is no gain
 PATIENCE = 2  # rounds without gain after which more of the same is not worth it
 FELL, NO_GAIN, GAINED, FIRST = "fell", "no gain", "gain", "first"
@@ -73,15 +74,18 @@ def _correction_rates(following: Path | None, number: int) -> dict[str, float]:
 
 
 def _digests(folder: Path) -> dict[str, str | None]:
-    """SHA-256 of the network, and of the list of annotation files with theirs."""
+    """SHA-256 of the network, of the list of annotation files with theirs, and of MEASURED."""
     manifest = json.loads((folder / "manifest.json").read_text())
-    home = Path(manifest["settings"]["dataset"]["annotations"])
+    settings = manifest["settings"]["dataset"]
+    home = Path(settings["annotations"])
+    measured = json.dumps({key: settings.get(key) for key in MEASURED}, sort_keys=True)
     files = [(Path(r["path"]), r["sha256"]) for r in manifest["inputs"]]
     painted = [f"{p.relative_to(home)}\t{s}\n" for p, s in files if p.is_relative_to(home)]
     models = [r["sha256"] for r in manifest["results"] if r["path"].endswith("segmenter/model.pt")]
     return {
         "annotations_sha256": hashlib.sha256("".join(sorted(painted)).encode()).hexdigest(),
         "model_sha256": models[0] if models else None,
+        "measured_sha256": hashlib.sha256(measured.encode()).hexdigest(),
     }
 
 
@@ -120,6 +124,22 @@ def stopping_hint(table: pd.DataFrame) -> str | None:
         f"Rounds {rounds} brought no gain on the held-out slices: the best mean Dice is "
         f"{means[best]:.3f}, of iteration {best:02d}. More rounds of this kind are hardly worth "
         "the time; use that iteration, or change what is learnt from (settings, kind of places)."
+    )
+
+
+def measured_otherwise(table: pd.DataFrame) -> str | None:
+    """A sentence where the newest iteration's objects were not found as those of all others were.
+
+    ``table`` as `gather` makes it.
+    """
+    how = table.drop_duplicates("iteration").set_index("iteration")["measured_sha256"].sort_index()
+    others = how.index[how != how.iloc[-1]]
+    if not len(others):
+        return None
+    return (
+        f"Objects of iteration {', '.join(f'{n:02d}' for n in others)} were separated by other "
+        f"settings ({', '.join(MEASURED)}) than those of {how.index[-1]:02d}: their numbers and "
+        "diameters do not compare. Measure them again with --config iteration=N."
     )
 
 

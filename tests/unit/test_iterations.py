@@ -7,13 +7,21 @@ import pandas as pd
 import pytest
 
 import iterations
-from blockface.iterations import COLUMNS, falls, gather, stopping_hint, verdicts
+from blockface.figures_iterations import iterations_figure
+from blockface.iterations import (
+    COLUMNS,
+    falls,
+    gather,
+    measured_otherwise,
+    stopping_hint,
+    verdicts,
+)
 from blockface.tables import read_table, write_table
 
 CLASSES = ("fibril", "cell")
 
 
-def left_behind(folder, number, dice, changed=None, voxels=1000, annotations="a"):
+def left_behind(folder, number, dice, changed=None, voxels=1000, annotations="a", smallest=0):
     """What an iteration leaves: its evaluation, its summary and its manifest."""
     rows = [
         {"iteration": number, "split": "held_out", "class": c, "slices": 2, "voxels": voxels,
@@ -35,7 +43,7 @@ def left_behind(folder, number, dice, changed=None, voxels=1000, annotations="a"
         folder / "tables/summary.csv",
     )
     manifest = {
-        "settings": {"dataset": {"annotations": "annotations/demo"}},
+        "settings": {"dataset": {"annotations": "annotations/demo", "min_volume_um3": smallest}},
         "inputs": [
             {"path": "stack", "sha256": "s"},
             {"path": "annotations/demo/00/fibril.nrrd", "sha256": annotations},
@@ -80,6 +88,17 @@ def test_the_digest_of_annotations_is_of_these_files_only(tmp_path):
     manifest["inputs"][0]["sha256"] = "another stack"
     (folder / "manifest.json").write_text(json.dumps(manifest))
     assert (gather([folder])["annotations_sha256"] == before).all()
+
+
+def test_objects_separated_by_other_settings_are_told(tmp_path):
+    same = history(tmp_path, [0.7, 0.8])
+    assert measured_otherwise(gather(same)) is None
+    other = left_behind(tmp_path / "iter_02", 2, (0.8, 0.8), smallest=1)
+    table = gather([*same, other])
+    assert table.groupby("iteration")["measured_sha256"].first().nunique() == 2
+    told = measured_otherwise(table)
+    assert told.startswith("Objects of iteration 00, 01 were separated by other settings")
+    assert iterations_figure(table, tmp_path / "all.png").stat().st_size > 0
 
 
 def test_an_iteration_of_an_earlier_version_or_missing_in_between_is_no_obstacle(tmp_path):

@@ -12,7 +12,10 @@ from blockface.page import cell
 
 SIDES = (COLOURS[0], COLOURS[1])
 FATES = {"matched": COLOURS[2], "gone": "#999999", "appeared": COLOURS[5]}
+CLASSES = (COLOURS[3], COLOURS[6], COLOURS[4], COLOURS[7])  # neither those of sides nor of fates
 SHOWN = 16  # effects in the picture
+SEVERAL = 5  # objects on each side, of which an effect is worth a picture
+ASIDE = r"_sensitivity_percent$|^handedness$"  # of the method, or without an order
 
 
 @styled
@@ -87,7 +90,8 @@ def both(axis, part: pd.DataFrame, column: str, factor: float) -> None:
         edges = np.geomspace(low, high * 1.001, bins + 1)
         axis.set_xscale("log")
     else:
-        edges = np.linspace(low, high if high > low else low + 1, bins + 1)
+        room = 0 if high > low else 0.1 * abs(low) or 1  # a single value stands in the middle
+        edges = np.linspace(low - room, high + room, bins + 1 if high > low else 4)
     for values, colour, style in zip(sides, SIDES, ("-", "--"), strict=True):
         if len(values):
             weights = np.full(len(values), 100 / len(values))
@@ -108,7 +112,7 @@ def shifts(axis, rows: pd.DataFrame, classes: list[str]) -> None:
     for i, kind in enumerate(classes):
         moved = matched.loc[matched["class"] == kind, "shift_nm"]
         if len(moved):
-            axis.hist(moved, edges, histtype="step", lw=1.8, color=COLOURS[(2 + i) % 8],
+            axis.hist(moved, edges, histtype="step", lw=1.8, color=CLASSES[i % 4],
                       label=f"{kind}: median {moved.median():.3g} nm")  # fmt: skip
     axis.set(xlabel="shift of matched objects (nm)", ylabel="objects")
     if len(matched):
@@ -118,19 +122,27 @@ def shifts(axis, rows: pd.DataFrame, classes: list[str]) -> None:
 
 
 def effects(axis, summary: pd.DataFrame, classes: list[str]) -> None:
-    """Cliff's delta with its interval, the largest effects first."""
+    """Cliff's delta with its interval: of the measures drawn above, then of the largest effects."""
     told = summary[(summary["objects"] == "all") & summary["cliffs_delta"].notna()]
+    told = told[(told[["n_a", "n_b"]] >= SEVERAL).all(axis=1)]
+    told = told[~told["measure"].str.contains(ASIDE)]
     size = told["cliffs_delta"].abs().groupby(told["measure"]).max()
-    names = size.sort_values(ascending=False, kind="stable").index[:SHOWN].tolist()
+    size = size.sort_values(ascending=False, kind="stable")
+    drawn = [name for name in MEASURES if name in size]
+    names = [*drawn, *size.index.difference(drawn, sort=False)][:SHOWN]
     for i, kind in enumerate(classes):
         part = told[(told["class"] == kind) & told["measure"].isin(names)]
+        if part.empty:
+            continue
         at = [names.index(n) + (i - (len(classes) - 1) / 2) * 0.22 for n in part["measure"]]
         delta = part["cliffs_delta"]
         error = [delta - part["cliffs_delta_low"], part["cliffs_delta_high"] - delta]
         axis.errorbar(at, delta, np.abs(error), fmt=MARKS[i % 8], ms=5, lw=1.4,
-                      color=COLOURS[(2 + i) % 8], label=kind)  # fmt: skip
+                      color=CLASSES[i % 4], label=kind)  # fmt: skip
     axis.axhline(0, color="black", lw=1)
     axis.set(ylabel="Cliff's delta\n(above 0: second larger)", ylim=(-1.05, 1.05))
     axis.set_xticks(range(len(names)), names, rotation=35, ha="right", fontsize=9)
     if names:
         axis.legend(fontsize=10, ncols=4, loc="upper right")
+    else:
+        axis.set_title(f"fewer than {SEVERAL} objects on a side: no effect drawn", color="#777777")

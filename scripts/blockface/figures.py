@@ -10,10 +10,13 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import LogFormatter, LogLocator, MaxNLocator
 
 COLOURS = ("#0072B2", "#D98200", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8A7A00", "#555555")
 MARKS = "os^Dv<>P"
+PALE = 0.35  # opacity of what is cut by the border
 STYLE = {
     "font.size": 12,
     "axes.titlesize": 12,
@@ -153,6 +156,12 @@ def object_histograms(objects: pd.DataFrame, path: str | Path) -> Path:
             histogram(axis, of_class, column, factor, COLOURS[i % 8])
             axis.set_xlabel(name)
         row[0].set_ylabel(f"{label}\nobjects")
+    handles = [
+        Patch(color="#555555", label="whole objects"),
+        Patch(color="#555555", alpha=PALE, label="cut by the border"),
+        Line2D([], [], color="black", lw=1.2, ls="--", label="median of all"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
     return save(figure, path)
 
 
@@ -172,12 +181,13 @@ def histogram(axis, objects: pd.DataFrame, column: str, factor: float, colour: s
         axis.xaxis.set_major_locator(LogLocator(numticks=5))
         axis.xaxis.set_major_formatter(LogFormatter(labelOnlyBase=True))
     else:
-        edges = np.linspace(low, high if high > low else low + 1, bins + 1)
+        room = 0 if high > low else 0.1 * abs(low) or 1  # a single value stands in the middle
+        edges = np.linspace(low - room, high + room, bins + 1 if high > low else 4)
         axis.xaxis.set_major_locator(MaxNLocator(4))
     axis.hist([values[~cut], values[cut]], edges, stacked=True, color=[colour, colour],
               label=["whole", "cut by border"])  # fmt: skip
     for bar in axis.containers[1]:
-        bar.set_alpha(0.35)
+        bar.set_alpha(PALE)
     axis.axvline(values.median(), color="black", lw=1.2, ls="--")
     title = f"n {len(values)}, median {values.median():.3g}"
     if cut.any() and (~cut).any():

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 import yaml
-from annotated_stacks import rank_correlation
+from annotated_stacks import place_correlation, rank_correlation
 from numpy.typing import NDArray
 from segmentation_data import Case
 
@@ -24,6 +24,7 @@ from blockface.volume import open_volume
 
 ROOT = Path(__file__).resolve().parents[1]
 PACE_STEPS = 24, 72  # multiples of the 12 validations of a training
+PLACE = 256  # pixels, edge of the places whose ranking is told
 SHARE = 0.25  # at least, of the longer one, is training itself
 ITERATION, LOGS = Path("results/case/iter_00"), Path("logs/case/iter_00")
 
@@ -112,9 +113,11 @@ def segmented(
     dice = sum((confusion(mask, case.truth[z], 1) for z, mask in masks.items()), Scores()).dice
     if not np.isclose(dice, told["dice"], atol=1e-6, equal_nan=True):
         raise RuntimeError(f"{folder}: Dice {dice}, but the workflow says {told['dice']}")
-    known, _ = rank_correlation(folder / ITERATION, case.truth, settings["threshold"])
+    where = folder / ITERATION, case.truth, settings["threshold"]
+    slices, places = rank_correlation(*where)[0], place_correlation(*where, PLACE)
     return masks, {
         "train_s": seconds_of(folder, "train_segmenter"),
         "predict_s": seconds_of(folder, "predict_slab"),
-        "detail": f"{steps} steps, threshold {level:.2f}, ranking {known:.2f}",
+        "detail": f"{steps} steps, threshold {level:.2f}, ranking {slices:.2f} of slices, "
+        f"{places:.2f} of places",
     }

@@ -11,6 +11,7 @@ from blockface.graph import BOX
 from blockface.tracks import Parts, Tracks
 
 INSIDE = 0.5  # share of an object in a cross-section, or the reverse, from which it lies in it
+BESIDE = 1 / 3  # share of an object in one of another, from which it ends or begins there
 FULL = 0.8  # a cross-section this large, as a share of those expected in it, holds them all
 CROWDED = 2.0  # one that many times as large is something else
 SLIVER = 0.5  # what a cut leaves of an object, as a share of it, must be more than that
@@ -59,6 +60,8 @@ def divided(tracks: Tracks, share, owner, plane, sections, least: float):
     of_section = np.full(len(sections), -1)
     of_section[owner[owner >= 0]] = np.flatnonzero(owner >= 0)
     tracks.inside[tracks.missed == 0] = -1
+    beside = (share.data >= BESIDE) & (owner[share.row] < 0) & (of_section[share.col] >= 0)
+    tracks.inside[share.row[beside]] = tracks.number[of_section[share.col[beside]]]
     row, column, data = share.row[lost], share.col[lost], share.data[lost]
     for k in np.unique(column):
         here = np.flatnonzero(column == k)

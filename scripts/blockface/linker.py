@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from blockface.cuts import INSIDE, Cut, divided
+from blockface.cuts import BESIDE, Cut, divided
 from blockface.motion import NEIGHBOURS, local_motion
 from blockface.tracks import Parts, Tracks, matched, overlaps
 
@@ -182,7 +182,7 @@ class Linker:
         back = new.taken(slice(None))
         back.place = new.place - new.velocity
         share = overlaps(back, plane, len(number)).tocoo()
-        parent, inside = np.full(len(new), -1), share.data >= INSIDE
+        parent, inside = np.full(len(new), -1), share.data >= BESIDE
         parent[share.row[inside]] = number[share.col[inside]]
         return parent
 

@@ -231,6 +231,26 @@ def test_ends_merges_and_splits_are_told():
     assert 18 <= split["slice"] <= 27
 
 
+@pytest.mark.parametrize("aside", [4, 6, 7])
+def test_a_fibril_that_parts_in_two_is_told_whichever_way_it_is_gone_through(aside):
+    """Among straight ones, where the arms part at once and lie mostly beside the trunk's middle."""
+    z, y, x = np.indices((40, 140, 140))
+
+    def disc(cy, cx, radius):
+        return (y - cy) ** 2 + (x - cx) ** 2 < radius**2
+
+    places = (15, 45, 95, 125)
+    mask = np.any([disc(cy, cx, 6) for cy in places for cx in places], axis=0)
+    mask |= (z < 20) & disc(70, 70, 7)
+    for side in (-1, 1):
+        mask |= (z >= 20) & disc(70 - side * (aside + 0.8 * (z - 20)), 70, 6)
+    for way, kind in ((1, "split"), (-1, "merge")):
+        _, index, links = separated(mask[::way].astype(np.uint8))
+        assert len(index) == 18
+        assert links["kind"].tolist() == [kind]
+        assert links["other_id"].gt(0).all()
+
+
 def test_a_boundary_parts_what_touches():
     mask, edge = np.zeros((8, 20, 40), np.uint8), np.zeros((8, 20, 40), np.uint8)
     mask[:, 5:15, 5:35] = 1

@@ -81,7 +81,7 @@ rule separate_objects:
     params:
         min_volume_um3=setting("min_volume_um3"),
         slices=lambda wildcards: slices_settings(wildcards, "max_gap", "min_area_nm2"),
-        revision=1,
+        revision=2,
     script:
         "../../scripts/separate_objects.py"
 
@@ -134,7 +134,7 @@ rule measure_slab:
     params:
         slab=lambda wildcards: int(wildcards.slab),
         slabs=lambda wildcards: int(wildcards.slabs),
-        revision=4,
+        revision=5,
     script:
         "../../scripts/measure_slab.py"
 

@@ -65,6 +65,6 @@ rule iterations:
         "../../envs/cpu.yaml"
     threads: 1
     params:
-        revision=1,
+        revision=2,
     script:
         "../../scripts/iterations.py"

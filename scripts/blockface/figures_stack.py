@@ -31,11 +31,13 @@ def directions(objects: pd.DataFrame, path: str | Path) -> Path | None:
         return None
     columns = min(3, len(classes))
     rows = -(-len(classes) // columns)
-    figure = Figure(figsize=(max(6.6, 4.6 * columns), 4.7 * rows))
+    figure = Figure(figsize=(max(5.4, 4.6 * columns), 4.7 * rows))
     for i, kind in enumerate(classes):
         axis = figure.add_subplot(rows, columns, i + 1)
         part = objects[objects["class"] == kind]
         hemisphere(figure, axis, part, kind)
+    if alone := sorted(set(objects["class"]) - set(classes)):
+        figure.supxlabel(f"not drawn, of one object: {', '.join(alone)}", fontsize=10)
     return save(figure, path)
 
 

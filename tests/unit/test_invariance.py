@@ -73,7 +73,7 @@ def test_a_body_measures_the_same_however_it_lies(tmp_path, name, spacing):
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_lump_measures_the_same_with_y_and_x_exchanged(tmp_path, spacing, seed):
     """What has no clear line shows most: any choice made by the order of voxels changes it.
 

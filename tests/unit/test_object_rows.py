@@ -156,7 +156,7 @@ def test_feret(tmp_path, spacing):
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
-@pytest.mark.parametrize("tilt", [0, 2, 5, 10])
+@pytest.mark.parametrize("tilt", [2, 5])
 def test_feret_of_a_rod_nearly_upright(tmp_path, spacing, tilt):
     """Its last slice ends half a slice beyond the centres, however the plane lies on it."""
     length, radius = 3000, 100

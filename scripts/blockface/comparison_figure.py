@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from blockface.figures import COLOURS, MARKS, MEASURES, save, styled
+from blockface.figures import COLOURS, MARKS, MEASURES, even_edges, save, styled
 from blockface.page import cell
 
 SIDES = (COLOURS[0], COLOURS[1])
@@ -90,8 +90,7 @@ def both(axis, part: pd.DataFrame, column: str, factor: float) -> None:
         edges = np.geomspace(low, high * 1.001, bins + 1)
         axis.set_xscale("log")
     else:
-        room = 0 if high > low else 0.1 * abs(low) or 1  # a single value stands in the middle
-        edges = np.linspace(low - room, high + room, bins + 1 if high > low else 4)
+        edges = even_edges(low, high, bins)
     for values, colour, style in zip(sides, SIDES, ("-", "--"), strict=True):
         if len(values):
             weights = np.full(len(values), 100 / len(values))

@@ -165,6 +165,14 @@ def object_histograms(objects: pd.DataFrame, path: str | Path) -> Path:
     return save(figure, path)
 
 
+def even_edges(low: float, high: float, bins: int) -> np.ndarray:
+    """Edges of ``bins`` from ``low`` to ``high``; if these are one value, it stands in the middle."""
+    if high > low:
+        return np.linspace(low, high, bins + 1)
+    room = 0.1 * abs(low) or 1
+    return np.linspace(low - room, low + room, 4)
+
+
 def histogram(axis, objects: pd.DataFrame, column: str, factor: float, colour: str) -> None:
     """Histogram of one measure on ``axis``, logarithmic where it spans over two decades."""
     cut = objects["touches_border"].astype(bool)
@@ -181,8 +189,7 @@ def histogram(axis, objects: pd.DataFrame, column: str, factor: float, colour: s
         axis.xaxis.set_major_locator(LogLocator(numticks=5))
         axis.xaxis.set_major_formatter(LogFormatter(labelOnlyBase=True))
     else:
-        room = 0 if high > low else 0.1 * abs(low) or 1  # a single value stands in the middle
-        edges = np.linspace(low - room, high + room, bins + 1 if high > low else 4)
+        edges = even_edges(low, high, bins)
         axis.xaxis.set_major_locator(MaxNLocator(4))
     axis.hist([values[~cut], values[cut]], edges, stacked=True, color=[colour, colour],
               label=["whole", "cut by border"])  # fmt: skip

@@ -166,7 +166,7 @@ def object_histograms(objects: pd.DataFrame, path: str | Path) -> Path:
 
 
 def even_edges(low: float, high: float, bins: int) -> np.ndarray:
-    """Edges of ``bins`` from ``low`` to ``high``; if these are one value, it stands in the middle."""
+    """Edges of ``bins`` from ``low`` to ``high``; a single value stands in the middle."""
     if high > low:
         return np.linspace(low, high, bins + 1)
     room = 0.1 * abs(low) or 1

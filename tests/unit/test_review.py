@@ -269,6 +269,19 @@ def test_of_large_slices_those_known_all_over_are_not_handed_out_again(tmp_path)
     assert Places(labels, [4, 6], 320).done == {4, 6}
 
 
+def test_the_worklist_of_large_slices_names_none_that_is_known_all_over(tmp_path):
+    volume, labels = large(tmp_path, [(z, 160, 192, 60) for z in range(12)])
+    volume.attrs["values"] = [1]
+    labels[:9], labels[10:] = 0, 0
+    labels.attrs["known_slices"] = [[0, 9], [10, 12]]
+    script("rank_slices").main(
+        probability=str(tmp_path / "large.zarr"), annotations=str(tmp_path / "known.zarr"),
+        worklist=str(tmp_path / "worklist.tsv"), slices=str(tmp_path / "slices.tsv"),
+        settings={"count": 4, "controls": 1, "max_xy": 64}, held_out_slices=[], seed=0,
+    )  # fmt: skip
+    assert read_table(tmp_path / "worklist.tsv")["z"].tolist() == [9]
+
+
 def test_what_was_reviewed_for_one_class_may_be_handed_out_again(tmp_path):
     volume, labels = large(tmp_path, [(4, 16, 16, 60)])
     labels[4] = 253

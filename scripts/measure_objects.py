@@ -5,6 +5,7 @@ from pathlib import Path
 from blockface import object_tables
 from blockface.contacts import contact_table
 from blockface.cross_sections import centrelines, cross_sections
+from blockface.heap import give_back
 from blockface.line_tables import line_parts
 from blockface.summary import stack_tables
 from blockface.tables import read_table, write_long_table, write_table
@@ -42,6 +43,7 @@ def main(
     known = read_table(index, INDEX).sort_values("object_id", ignore_index=True)
     contacts = contact_table(tables["contacts"], known, where[1])
     rows = object_tables.object_table(tables, known, contacts, *where, intensity)
+    give_back()
     folders = [parts] if isinstance(parts, str) else parts
     write_long_table(cross_sections(folders, array.shape[0], where[1]), cross_sections_table)
     write_long_table(centrelines(folders, known.object_id), centrelines_table)

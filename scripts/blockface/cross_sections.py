@@ -26,7 +26,7 @@ TANGENTS = ("object_id", "slice", "along_z", "along_y", "along_x")
 WHOLE = {"object_id", "slice", "point"}
 NEAR = 8  # objects around whose mean displacement is taken off
 STEEP = 60  # degrees of tilt up to which a slice is a cross-section
-ROWS = 500_000  # at a time
+ROWS = 150_000  # at a time
 
 
 def no_rows(columns: tuple[str, ...]) -> pd.DataFrame:

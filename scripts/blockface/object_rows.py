@@ -32,6 +32,7 @@ LINES = (
 )  # fmt: skip
 WHOLE = {
     "object_id", "point", "slice", "handedness", "branch_points", "loops", "ends_inside",
+    "neighbour_id", "rank", "class_rank",
 }  # fmt: skip
 BATCH = 30_000  # voxels of objects that are measured together
 ROWS = 100_000  # of points and slices that are kept before they are handed on

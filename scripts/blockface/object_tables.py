@@ -30,12 +30,12 @@ def object_table(
 ) -> pd.DataFrame:
     """COLUMNS, one row per object of ``index`` (sorted by object_id).
 
-    ``parts`` holds the slabs' tables: "sums", "lines" and "neighbours". An object without a
-    neighbour has nearest_id 0 and an empty nearest_distance_nm. With ``intensity``, when there was
-    a stack, the columns INTENSITY follow.
+    ``parts`` holds the slabs' tables: "sums" and "lines", which are taken out of it, and
+    "neighbours". An object without a neighbour has nearest_id 0 and an empty nearest_distance_nm.
+    With ``intensity``, when there was a stack, the columns INTENSITY follow.
     """
-    table = shapes(join_sums(parts["sums"], index), index, shape, spacing)
-    table = table.merge(stacked(parts["lines"]), on="object_id", how="left", validate="1:1")
+    table = shapes(join_sums(parts.pop("sums"), index), index, shape, spacing)
+    table = table.merge(stacked(parts.pop("lines")), on="object_id", how="left", validate="1:1")
     near = stacked(parts["neighbours"])
     near = near[near["rank"] == 1].set_index("object_id")
     table["nearest_id"] = table.object_id.map(near.neighbour_id).fillna(0).astype(np.int64)
@@ -48,10 +48,11 @@ def object_table(
 def neighbour_table(parts: list[pd.DataFrame], objects: pd.DataFrame) -> pd.DataFrame:
     """NEIGHBOURS, sorted by object; those with rank 0, beyond the nearest of all, come last."""
     near = stacked(parts)
-    known = objects.set_index("object_id")
+    place = [f"centroid_{a}_nm" for a in "zyx"]
+    known = objects.set_index("object_id")[["class", *place]]
     ends = [known.reindex(near[c]) for c in ("object_id", "neighbour_id")]
     near["class"], near["neighbour_class"] = (e["class"].astype(str).to_numpy() for e in ends)
-    apart = np.subtract(*(e[[f"centroid_{a}_nm" for a in "zyx"]].to_numpy(float) for e in ends))
+    apart = np.subtract(*(e[place].to_numpy(float) for e in ends))
     near["centre_distance_nm"] = np.linalg.norm(apart, axis=1)
     last = near["rank"].where(near["rank"] > 0, np.inf)
     order = np.lexsort((near.neighbour_id, last, near.object_id))

@@ -10,7 +10,7 @@ import pandas as pd
 from blockface.crops import Crops
 from blockface.heap import give_back
 from blockface.neighbours import Candidates, Surfaces, nearest
-from blockface.object_rows import starting_in
+from blockface.object_rows import starting_in, typed
 from blockface.volume import voxel_size
 
 log = logging.getLogger(__name__)
@@ -33,13 +33,14 @@ def neighbour_rows(array, index: pd.DataFrame, rows: list[slice], k: int) -> pd.
     classes = {
         name: Candidates(index, spacing, np.flatnonzero(kinds == name)) for name in pd.unique(kinds)
     }
-    found, told = [], time.monotonic()
+    found, parts, told = [], [], time.monotonic()
     own = starting_in(index, rows, array.chunks)
     # column after column of chunks: trees of what is near fit the cache, however wide slices are
     column = index[["x0", "y0"]].to_numpy()[own] // array.chunks[:0:-1]
     own = own[np.lexsort(column.T)]
     for n, row in enumerate(own.tolist()):
         if n % TOGETHER == 0:
+            parts, found = [*parts, np.array(found).reshape(-1, len(COLUMNS))], []
             for candidates in (everyone, *classes.values()):
                 candidates.look_ahead(own[n : n + TOGETHER])
         seen = Counter()
@@ -52,6 +53,5 @@ def neighbour_rows(array, index: pd.DataFrame, rows: list[slice], k: int) -> pd.
         if time.monotonic() - told > 10:
             told = time.monotonic()
             log.info("neighbours: object %d of %d", n + 1, len(own))
-    table = pd.DataFrame(found, columns=list(COLUMNS))
-    types = dict.fromkeys(COLUMNS[:-1], np.int64) | {COLUMNS[-1]: np.float64}
-    return table.astype(types).sort_values(["object_id", "rank", "neighbour_id"], ignore_index=True)
+    table = typed([*parts, np.array(found).reshape(-1, len(COLUMNS))], COLUMNS)
+    return table.sort_values(["object_id", "rank", "neighbour_id"], ignore_index=True)

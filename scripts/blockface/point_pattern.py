@@ -17,6 +17,7 @@ from scipy.special import gamma
 PIXELS = 256  # across the longer side of a plane's window
 POINTS = 4000  # from which distances are taken; all points are looked at from there
 REACH = {2: 5.0, 3: 4.0}  # farthest distance, in mean spacings of the points
+TOGETHER = 256  # of them at a time
 BIN = 0.1  # width of a bin in mean spacings
 FEWEST = 10  # points below which a window says nothing
 
@@ -140,15 +141,17 @@ def pair_sums(window, points: np.ndarray, edges: np.ndarray):
     if n < 2:
         return zero, zero, zero
     first = np.arange(0, n, -(-n // POINTS))
-    near = cKDTree(points).query_ball_point(points[first], edges[-1])
-    one = np.repeat(first, [len(k) for k in near])
-    other = np.concatenate([np.asarray(k, int) for k in near])
-    shift = (points[other] - points[one])[one != other]
-    overlap = window.overlap(shift)
-    number = np.searchsorted(edges, np.linalg.norm(shift, axis=1), "right") - 1
-    ok = (number < len(zero)) & (overlap > 1e-3 * window.content)
-    pairs = np.bincount(number[ok], minlength=len(zero)).astype(float)
-    found = np.bincount(number[ok], 1 / overlap[ok], minlength=len(zero))
+    tree, pairs, found = cKDTree(points), zero.copy(), zero.copy()
+    for some in np.array_split(first, len(first) // TOGETHER + 1):
+        near = tree.query_ball_point(points[some], edges[-1])
+        one = np.repeat(some, [len(k) for k in near])
+        other = np.concatenate([np.asarray(k, int) for k in near])
+        shift = (points[other] - points[one])[one != other]
+        overlap = window.overlap(shift)
+        number = np.searchsorted(edges, np.linalg.norm(shift, axis=1), "right") - 1
+        ok = (number < len(zero)) & (overlap > 1e-3 * window.content)
+        pairs += np.bincount(number[ok], minlength=len(zero))
+        found += np.bincount(number[ok], 1 / overlap[ok], minlength=len(zero))
     shells = np.diff(ball(d, edges))
     return pairs, found, len(first) * (n - 1) / window.content**2 * shells
 

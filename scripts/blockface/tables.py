@@ -11,6 +11,8 @@ import pyarrow.parquet as pq
 
 from blockface.errors import InputError
 
+pa.set_memory_pool(pa.system_memory_pool())  # its own keeps what is freed, half as much again
+
 
 def write_table(frame: pd.DataFrame, path: str | Path) -> None:
     """Write ``frame`` as text, tab-separated if ``path`` ends in .tsv, and as Parquet beside it.

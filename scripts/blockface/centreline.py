@@ -11,12 +11,12 @@ import numpy as np
 from blockface.bands import Walks, walk
 from blockface.curve import Curves
 from blockface.nodes import Nodes, Points
-from blockface.profile import Profiles, measured
+from blockface.profile import Profiles, measured, shared
 from blockface.runs import Runs
 
 ROUNDS = 2
 FORK = 1.15  # times the mean volume, above which a slice of a branched object holds another branch
-WHOLE = 0.9  # of the next slice's volume that a slice at an end must have
+WHOLE = 0.95  # of the next slice's volume that a slice at an end must have
 
 
 @dataclass
@@ -121,7 +121,7 @@ def refined(walks: Walks, nodes: Nodes, volume: np.ndarray):
         found = curves.project(nodes.at, nodes.runs)
         n = np.maximum(4, np.rint((ends[1] - ends[0]) / width)).astype(int)
         weight = nodes.count / found.stretch
-        points, runs = slices(curves, found.s, weight, nodes, ends, n, walks.forked[bent])
+        points, runs = slices(curves, found, weight, nodes, ends, n, walks.forked[bent])
         points = calm(points, runs, closed)
     return points, runs, limits(points, runs, width, volume, nodes.size)
 
@@ -173,7 +173,7 @@ def last_of(s: np.ndarray, runs: Runs, width: np.ndarray) -> np.ndarray:
     return top + width / 2 * flat
 
 
-def slices(curves: Curves, s, weight, nodes: Points, ends, n: np.ndarray, forked: np.ndarray):
+def slices(curves: Curves, found, weight, nodes: Nodes, ends, n: np.ndarray, forked: np.ndarray):
     """Centroids (3, m) of ``n`` (k,) equal slices between ``ends``, and the runs of them.
 
     No empty ones, no wedges; of ``forked`` (k,) objects none where a branch would draw the line
@@ -181,14 +181,14 @@ def slices(curves: Curves, s, weight, nodes: Points, ends, n: np.ndarray, forked
     c w²/24 inwards of the line. That is taken off of rings; of open lines it is less than what it
     would add to their small bends.
     """
-    bins, own = Runs(n), nodes.runs
-    number = (s - own.spread(ends[0])) * own.spread(n / (ends[1] - ends[0]))
-    number = np.clip(number, 0, own.spread(n - 1)).astype(int) + own.spread(bins.first)
+    bins, step = Runs(n), (ends[1] - ends[0]) / n
+    number, share = shared(found, ends, step, nodes, bins, curves.closed)
+    number, weight = number.ravel(), (share * weight).ravel()
     total = np.bincount(number, weight, bins.starts[-1])
-    points = np.stack([np.bincount(number, weight * a, len(total)) for a in nodes.at])
+    points = np.stack([np.bincount(number, weight * np.tile(a, 3), len(total)) for a in nodes.at])
     held = total > 0
     held &= ~bins.spread(forked) | (total < FORK * bins.spread(bins.means(total)))
-    long = bins.spread((ends[1] - ends[0]) / n)
+    long = bins.spread(step)
     middle = bins.spread(ends[0]) + (bins.within + 0.5) * long
     inwards = curves.runs.between(curves.s, curves.bend, bins, middle) * long**2 / 24
     inwards *= bins.spread(curves.closed)

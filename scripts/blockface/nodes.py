@@ -108,7 +108,8 @@ def gather(crops: Crops, ids, lo, hi, voxels, spacing) -> tuple[Nodes, Points]:
     """
     step = np.asarray(spacing, float)
     cell = np.array([cell_size(n, spacing) for n in voxels]).T
-    stride, base = numbering((hi - lo - 1).T // cell + 3)
+    extent = (hi - lo).T.astype(np.int32)
+    stride, base = numbering(cells_of(extent - 1, extent, cell) + 3)
     alone = len(ids) == 1
     boxes = pieces(lo[0], hi[0], crops.array.chunks) if alone else [(lo, hi)]
     keys, sums, counts, kept = [], [], [], []
@@ -116,7 +117,8 @@ def gather(crops: Crops, ids, lo, hi, voxels, spacing) -> tuple[Nodes, Points]:
         found, count = crops.whole(ids, a.reshape(-1, 3), b.reshape(-1, 3))
         runs = Runs(count)
         found -= runs.spread(lo.T.astype(np.int32))
-        key = ((found // runs.spread(cell) + 1) * runs.spread(stride)).sum(axis=0)
+        cells = cells_of(found, runs.spread(extent), runs.spread(cell)) + 1
+        key = (cells * runs.spread(stride)).sum(axis=0)
         key, inverse, n = np.unique(
             key + runs.spread(base), return_inverse=True, return_counts=True
         )
@@ -139,6 +141,21 @@ def gather(crops: Crops, ids, lo, hi, voxels, spacing) -> tuple[Nodes, Points]:
     runs = Runs([found.shape[1]]) if alone else runs
     size = np.repeat(step[:, None], len(ids), axis=1)
     return nodes, Points((found + 0.5) * step[:, None], runs, size)
+
+
+def cells_of(place: np.ndarray, extent: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """Number of the cell in which the voxel ``place`` of a box ``extent`` voxels long lies.
+
+    Cells of ``cell`` voxels lie about the middle of the box, so that an object has the mirrored
+    cells when it is mirrored: one on it where the box is an odd number of voxels long, else two
+    beside it.
+    """
+    if (cell == 1).all():
+        return place
+    odd = extent % 2
+    first, aside = extent - 1, 2 * place - (extent - 1)
+    far, most = ((n + cell * odd) // (2 * cell) for n in (np.abs(aside), first))
+    return most + np.where(aside < 0, -far, far + 1 - odd)
 
 
 def numbering(shape: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,7 @@ from blockface.cross_sections import POINTS, TANGENTS
 from blockface.feret import feret
 from blockface.heap import give_back
 from blockface.measure import upward
-from blockface.nodes import Nodes, Points, gather
+from blockface.nodes import Nodes, Points, cells_of, gather
 from blockface.profile import slice_tangents
 from blockface.runs import Runs
 from blockface.volume import voxel_size
@@ -122,7 +122,8 @@ def ends_inside(lines: Centrelines, nodes: Nodes, lo, hi, shape) -> np.ndarray:
     """Ends (k,) that lie inside the volume: those of the lines and of their branches.
 
     An end of the line is cut where the object touches the border there and would go on beyond it by
-    half a diameter; that of a branch where its last piece touches the border.
+    half a diameter; that of a branch where its last piece touches the border. The faces of a single
+    slice are no border here.
     """
     ends, step = np.where(lines.closed, 0, 2), nodes.step
     for k, way in lines.walks.ways.items():
@@ -134,18 +135,20 @@ def ends_inside(lines: Centrelines, nodes: Nodes, lo, hi, shape) -> np.ndarray:
     free = profiles.runs.chosen(profiles.free)
     reach = free.means(profiles.diameter[profiles.free])
     last = [lines.curves.point(arc, one) for arc in lines.ends]
+    thick = np.asarray(shape) > 1  # across a single slice all is border, and no end
     beyond = [p + lines.curves.direction(a, one) * s * reach / 2
               for p, a, s in zip(last, lines.ends, (-1, 1), strict=True)]  # fmt: skip
     for k in touching:
-        at, cells = nodes.at[:, nodes.runs.slices[k]], nodes.grid(k).T
-        final = (hi[k] - lo[k] - 1) // np.rint(nodes.size[:, k] / step).astype(int)
-        border = ((cells == 0) & (lo[k] == 0) | (cells == final) & (hi[k] == shape)).any(axis=1)
+        at, cells, extent = nodes.at[:, nodes.runs.slices[k]], nodes.grid(k).T, hi[k] - lo[k]
+        final = cells_of(extent - 1, extent, np.rint(nodes.size[:, k] / step).astype(int))
+        border = (cells == 0) & (lo[k] == 0) | (cells == final) & (hi[k] == shape)
+        border = (border & thick).any(axis=1)
         if k in lines.walks.ways:
             ends[k] -= sum(border[tip].any() for tip in lines.walks.ways[k].tips)
         for end in () if lines.closed[k] else (0, 1):
             point, out = last[end][:, k], beyond[end][:, k] + lo[k] * step
             near = ((at.T - point) ** 2).sum(axis=1) < (reach[k] + nodes.size[:, k].max()) ** 2
-            cut = ((out < 0) | (out > np.asarray(shape) * step)).any()
+            cut = (((out < 0) | (out > np.asarray(shape) * step)) & thick).any()
             ends[k] -= cut and border[near].any()
     return ends
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csc_array
 
-from blockface.curve import Curves
+from blockface.curve import Curves, Projected
 from blockface.nodes import Nodes
 from blockface.runs import Runs
 
@@ -34,13 +34,12 @@ def measured(curves: Curves, ends: np.ndarray, nodes: Nodes, volume: np.ndarray)
     own, length = nodes.runs, ends[1] - ends[0]
     found = curves.project(nodes.at, own)
     wide = np.sqrt(4 / np.pi * volume / length)
-    spread = np.sqrt(((found.tangent * own.spread(nodes.size)) ** 2).sum(axis=0))
-    grain = own.means(spread)
+    grain = own.means(widths(found, nodes))
     n = np.rint(length / np.maximum(0.75 * wide, grain))
     n = np.maximum(np.maximum(n, np.minimum(9, np.floor(length / grain + 0.01))), 1).astype(int)
     runs = Runs(n + 1 - n % 2)
     step = length / runs.counts
-    number, share = shared(found.s - own.spread(ends[0]), spread, step, runs, own, curves.closed)
+    number, share = shared(found, ends, step, nodes, runs, curves.closed)
     moments = summed(number, share * (nodes.count / found.stretch), found, runs)
     diameter = 2 * np.sqrt(moments[0] * nodes.step.prod() / runs.spread(step) / np.pi)
     middle = runs.spread(ends[0]) + (runs.within + 0.5) * runs.spread(step)
@@ -55,13 +54,22 @@ def measured(curves: Curves, ends: np.ndarray, nodes: Nodes, volume: np.ndarray)
     return Profiles(runs, middle, diameter, minor, free)
 
 
-def shared(s, spread, step, runs: Runs, own: Runs, closed) -> tuple[np.ndarray, np.ndarray]:
-    """Slices (3, m), each ``step`` long, over which nodes at ``s`` spread, and their shares there.
+def widths(found: Projected, nodes: Nodes) -> np.ndarray:
+    """Sizes (n,) of the nodes' cells along the line, nm."""
+    return np.sqrt(((found.tangent * nodes.runs.spread(nodes.size)) ** 2).sum(axis=0))
 
-    What lies beyond the first or the last slice counts to these, of a ring to the next.
+
+def shared(
+    found: Projected, ends: np.ndarray, step: np.ndarray, nodes: Nodes, runs: Runs, closed
+) -> tuple[np.ndarray, np.ndarray]:
+    """Slices (3, n), each ``step`` (k,) long, over which nodes spread, and their shares there.
+
+    What lies beyond the first or the last slice counts to these, of a ring to the next. In whole
+    cells, a slice whose border passes through a layer of them would have half of it, and lean.
     """
-    step, n = own.spread(step), own.spread(runs.counts)
-    begin, end = s - spread / 2, s + spread / 2
+    own = nodes.runs
+    step, n, s = own.spread(step), own.spread(runs.counts), found.s - own.spread(ends[0])
+    begin, end = (s + side * widths(found, nodes) / 2 for side in (-1, 1))
     number = np.floor(begin / step) + np.arange(3)[:, None]
     share = np.maximum(np.minimum((number + 1) * step, end) - np.maximum(number * step, begin), 0)
     held = np.clip(number, 0, n - 1)

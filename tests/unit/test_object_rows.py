@@ -124,6 +124,18 @@ def test_rods_ends_and_branches(tmp_path, spacing):
         assert row_of(tmp_path, across, spacing, f"{number}c").ends_inside == ends - 1
 
 
+@pytest.mark.parametrize(("cut", "ends"), [(False, 3), (True, 2)])
+def test_ends_in_a_single_slice(tmp_path, cut, ends):
+    arms = [arm((0, 1, 0), 1000, 60), arm((0, -1, 0), 1000, 60), arm((0, 0.3, 1), 700, 60)]
+    plane = mask_of(union(arms), [50, 2200, 1600], (50, 10, 10))
+    plane = plane[len(plane) // 2][None]
+    if cut:
+        plane = plane[:, np.flatnonzero(plane.any(axis=(0, 2)))[0] + 5 :]
+    row = row_of(tmp_path, plane, (50, 10, 10))
+    assert len(plane) == 1
+    assert (row.ends_inside, row.branch_points, row.loops) == (ends, 1, 0)
+
+
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize(("lean", "long"), [(0.35, 20), (0.5, 33), (0.8, 20), (0.8, 33)])
 def test_a_third_arm_does_not_draw_the_line(tmp_path, lean, long, spacing):

@@ -134,7 +134,7 @@ rule measure_slab:
     params:
         slab=lambda wildcards: int(wildcards.slab),
         slabs=lambda wildcards: int(wildcards.slabs),
-        revision=5,
+        revision=6,
     script:
         "../../scripts/measure_slab.py"
 

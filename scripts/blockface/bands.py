@@ -6,11 +6,13 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components, dijkstra
 
+from blockface.bridges import bridged
 from blockface.nodes import Nodes, neighbours
 from blockface.runs import Runs
 from blockface.shape import Pieces, Way, way_through
 
 SHORT = 2.5  # length over diameter up to which an object is not walked over
+NO_BRIDGES = np.zeros((2, 0), int)
 EVEN = 1e-6  # of the distance from the centroid, which decides between ways of one length
 
 
@@ -21,7 +23,8 @@ class Walks:
     ``points`` (3, n) nm along the longest way, or once round a ring (``closed``, (k,)), and
     ``runs`` of them. ``main`` (nodes,) are the nodes that belong to it, or all. ``width`` (k,) is
     that of the bands in nm. ``ways`` says more of the objects whose bands are in several pieces;
-    all others are unbranched.
+    all others are unbranched. ``pieces`` (k,) are those that objects are in, and ``bridges`` (2, m)
+    the nodes by which these are joined.
     """
 
     points: np.ndarray
@@ -31,6 +34,8 @@ class Walks:
     walked: np.ndarray
     closed: np.ndarray
     ways: dict[int, Way]
+    bridges: np.ndarray
+    pieces: np.ndarray
 
     @property
     def forked(self) -> np.ndarray:
@@ -45,16 +50,19 @@ def walk(nodes: Nodes) -> Walks:
     links, runs = neighbours(nodes), nodes.runs
     far = ((nodes.at - runs.spread(nodes.centre)) ** 2).sum(axis=0)
     aside = EVEN * np.sqrt(far)
-    first = farthest(distances(links, runs.peaks(far)) + aside, runs)
+    away, gaps, number = distances(links, runs.peaks(far)), NO_BRIDGES, np.ones(len(runs), int)
+    if not np.isfinite(away).all():
+        links, gaps, number = bridged(links, nodes)
+        away = distances(links, runs.peaks(far))
+    first = runs.peaks(away + aside)
     away = distances(links, first)
-    last = farthest(away + aside, runs)
+    last = runs.peaks(away + aside)
     length = away[last]
     wide = np.sqrt(4 / np.pi * nodes.volume / np.maximum(length, nodes.size.min(axis=0)))
     width = np.maximum(0.75 * wide, 1.5 * nodes.size.max(axis=0))
     walked = (runs.counts >= 4) & (length >= SHORT * wide) & (length >= 4 * width)
     bands = Runs(np.where(walked, np.rint(length / width), 0).astype(int))
-    reached = np.isfinite(away)
-    used = reached & np.repeat(walked, runs.counts)
+    used = np.repeat(walked, runs.counts)
     scale = runs.spread(bands.counts / np.where(walked, length, 1))
     band = np.minimum(np.where(used, away, -1) * scale, runs.spread(bands.counts - 1))
     band = np.where(used, band, -1).astype(int)
@@ -63,7 +71,7 @@ def walk(nodes: Nodes) -> Walks:
     centre, whole = centres(nodes, band, bands)
     several = walked & ((runs.most(piece) - begin + 1 != bands.counts) | ~whole)
     points, ways = [centre[:, rows] for rows in bands.slices], {}
-    main, closed = reached | ~np.repeat(walked, runs.counts), np.zeros(len(runs), bool)
+    main, closed = np.ones(len(used), bool), np.zeros(len(runs), bool)
     for k in np.flatnonzero(several):
         rows = runs.slices[k]
         inside = part(links, rows)
@@ -78,17 +86,13 @@ def walk(nodes: Nodes) -> Walks:
     counts = [p.shape[1] for p in points]
     # a ring is twice as long as the way to its far side, so less wide than was reckoned with
     width = np.where(closed, np.maximum(width / 2**0.5, 1.5 * nodes.size.max(axis=0)), width)
-    return Walks(np.concatenate(points, 1), Runs(counts), main, width, walked, closed, ways)
+    points, runs = np.concatenate(points, axis=1), Runs(counts)
+    return Walks(points, runs, main, width, walked, closed, ways, gaps, number)
 
 
 def distances(links: csr_array, start: np.ndarray) -> np.ndarray:
     """Length (n,) in nm of the shortest way from the node in ``start`` of the same object."""
     return dijkstra(links, directed=False, indices=start, min_only=True)
-
-
-def farthest(distance: np.ndarray, runs: Runs) -> np.ndarray:
-    """Node (k,) of each object at the greatest finite ``distance`` (n,)."""
-    return runs.peaks(np.where(np.isfinite(distance), distance, -1))
 
 
 def pieces(links: csr_array, band: np.ndarray) -> np.ndarray:

@@ -79,7 +79,8 @@ def centrelines(nodes: Nodes, exact: Points) -> Centrelines:
     runs = Runs([p.shape[1] for p in points])
     curves = Curves(np.concatenate(points, axis=1), runs, step, beyond, walks.closed)
     ends = extents(curves, exact, reach, aside)
-    return Centrelines(curves, ends, measured(curves, ends, main, volume), walks)
+    gaps = np.cumsum(walks.main)[walks.bridges[:, walks.main[walks.bridges].all(axis=0)]] - 1
+    return Centrelines(curves, ends, measured(curves, ends, main, volume, gaps), walks)
 
 
 def axes(nodes: Nodes) -> tuple[np.ndarray, np.ndarray]:

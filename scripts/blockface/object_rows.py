@@ -28,10 +28,10 @@ LINES = (
     "cross_section_area_um2", "feret_nm", "feret_min_nm", "curvature_mean_per_um",
     "curvature_max_per_um", "crimp_period_nm", "crimp_amplitude_nm", "helix_pitch_nm",
     "helix_radius_nm", "handedness", "branch_points", "loops", "ends_inside",
-    "length_sensitivity_percent", "diameter_sensitivity_percent",
+    "pieces", "length_sensitivity_percent", "diameter_sensitivity_percent",
 )  # fmt: skip
 WHOLE = {
-    "object_id", "point", "slice", "handedness", "branch_points", "loops", "ends_inside",
+    "object_id", "point", "slice", "handedness", "branch_points", "loops", "ends_inside", "pieces",
     "neighbour_id", "rank", "class_rank",
 }  # fmt: skip
 BATCH = 30_000  # voxels of objects that are measured together
@@ -108,7 +108,7 @@ def line_rows(ids, lines: Centrelines, nodes: Nodes, exact: Points, lo, hi, shap
         free.most(wide), free.means(minor), free.least(minor), free.most(minor),
         np.pi / 4 * free.means(wide**2) / 1e6, *feret(exact),
         *np.where(walks.walked, 1e3 * bends, 0), *np.transpose(swings), *found,
-        ends_inside(lines, nodes, lo, hi, shape),
+        ends_inside(lines, nodes, lo, hi, shape), walks.pieces,
         np.where(lines.closed, 0, 100 * np.sqrt(along2) / length), 100 * aside / mean,
     ], 1)  # fmt: skip
 

@@ -15,6 +15,7 @@ COLUMNS = (
     "diameter_sd_nm", "diameter_minor_mean_nm", "diameter_minor_min_nm", "diameter_minor_max_nm",
     "curvature_mean_per_um", "curvature_max_per_um", "crimp_period_nm", "crimp_amplitude_nm",
     "helix_pitch_nm", "helix_radius_nm", "handedness", "branch_points", "loops", "ends_inside",
+    "pieces",
     "box_z_min_nm", "box_z_max_nm", "box_y_min_nm", "box_y_max_nm", "box_x_min_nm", "box_x_max_nm",
     "volume_sensitivity_percent", "length_sensitivity_percent", "diameter_sensitivity_percent",
 )  # fmt: skip

@@ -15,7 +15,8 @@ class Profiles:
     """Slices across lines: arc lengths ``middle`` (n,), nm, and the diameters there (n,), nm.
 
     ``runs`` says whose they are. ``diameter`` is that of a disc of equal area, ``minor`` the small
-    axis of the ellipse of equal second moments. ``free`` (n,) are the slices that no end blunts.
+    axis of the ellipse of equal second moments. ``free`` (n,) are the slices that no end blunts and
+    no gap thins.
     """
 
     runs: Runs
@@ -25,11 +26,12 @@ class Profiles:
     free: np.ndarray
 
 
-def measured(curves: Curves, ends: np.ndarray, nodes: Nodes, volume: np.ndarray) -> Profiles:
+def measured(curves: Curves, ends, nodes: Nodes, volume, gaps: np.ndarray) -> Profiles:
     """Profiles of ``nodes`` in slices of about 0.75 diameters between ``ends`` (2, k).
 
     The area of a slice is its volume over its advance along the line (Cavalieri), freed of the
-    stretch by curvature. ``volume`` (k,) is that of the objects in nm³.
+    stretch by curvature. ``volume`` (k,) is that of the objects in nm³; ``gaps`` (2, m) are nodes
+    between which there is nothing.
     """
     own, length = nodes.runs, ends[1] - ends[0]
     found = curves.project(nodes.at, own)
@@ -49,7 +51,7 @@ def measured(curves: Curves, ends: np.ndarray, nodes: Nodes, volume: np.ndarray)
     inner = np.minimum(middle - runs.spread(ends[0]), runs.spread(ends[1]) - middle)
     free = (inner > blunt) | runs.spread(curves.closed)
     free[(runs.first + runs.counts // 2)[runs.sums(free) == 0]] = True
-    free &= diameter > 0
+    free &= (diameter > 0) & ~thinned(found.s - own.spread(ends[0]), gaps, nodes, step, runs)
     free[runs.peaks(diameter)[runs.sums(free) == 0]] = True
     return Profiles(runs, middle, diameter, minor, free)
 
@@ -92,6 +94,20 @@ def summed(number, weight, found, runs: Runs) -> np.ndarray:
     return np.asarray(
         csc_array((weight.T.ravel(), number.T.ravel(), at), shape=(runs.starts[-1], m)) @ values
     ).T
+
+
+def thinned(s, gaps: np.ndarray, nodes: Nodes, step, runs: Runs) -> np.ndarray:
+    """Which slices (n,), each ``step`` (k,) long, hold a part of ``gaps`` (2, m) of the object.
+
+    ``s`` (nodes,) are places along the lines, from their beginnings.
+    """
+    out = np.zeros(runs.starts[-1], bool)
+    for one, other in gaps.T:
+        k = nodes.runs.owner[one]
+        first, last = np.sort(s[[one, other]]) / step[k]
+        rows = out[runs.slices[k]]
+        rows[max(int(first), 0) : max(int(last), 0) + 1] = True
+    return out
 
 
 def minor_axes(moments, tangent: np.ndarray, nodes: Nodes, runs: Runs) -> np.ndarray:

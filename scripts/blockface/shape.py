@@ -7,6 +7,8 @@ walking distance (Verroust & Lazarus 2000, The Visual Computer 16).
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 TWIG = 1.5  # diameters that a twig must reach from the middle of what it grows from
 
@@ -89,13 +91,29 @@ def band_of(piece: np.ndarray, band: np.ndarray) -> np.ndarray:
 
 
 def touching(of: Pieces, piece: np.ndarray) -> np.ndarray:
-    """Pairs (n, 2) of pieces that touch, nearer to the start first."""
+    """Pairs (n, 2) of pieces that touch, nearer to the start first.
+
+    Bridges across a gap may pass over a band: only those that nothing goes round count.
+    """
     a, b, band = of.a, of.b, of.band
     cross = (piece[a] != piece[b]) & (band[a] >= 0) & (band[b] >= 0)
     a, b = a[cross], b[cross]
     swap = band[a] > band[b]
     a, b = np.where(swap, b, a), np.where(swap, a, b)
-    return np.unique(np.stack([piece[a], piece[b]], 1), axis=0)
+    pairs, at = np.unique(np.stack([piece[a], piece[b]], 1), axis=0, return_index=True)
+    over = (band[b] - band[a])[at] > 1
+    kept = pairs[~over]
+    for pair in pairs[over]:
+        number = pieces_of(kept, len(piece))
+        if number[pair[0]] != number[pair[1]]:
+            kept = np.concatenate([kept, pair[None]])
+    return kept
+
+
+def pieces_of(links: np.ndarray, n: int) -> np.ndarray:
+    """Numbers (n,) of the connected parts of a graph of ``links`` (m, 2)."""
+    graph = coo_array((np.ones(len(links)), links.T), shape=(n, n))
+    return connected_components(graph, directed=False)[1]
 
 
 def close_holes(links: np.ndarray, band: np.ndarray) -> np.ndarray:

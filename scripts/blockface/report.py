@@ -17,6 +17,7 @@ from blockface.sections_objects import OBJECT_SECTIONS, class_summary
 
 log = logging.getLogger(__name__)
 BORDER_SHARE = 0.3  # of objects cut by the border, above which lengths mislead
+PIECES_SHARE = 0.05  # of objects in several pieces, likewise
 
 
 def make_report(given: Given, path: str | Path, commands: list[str]) -> Path:
@@ -77,12 +78,7 @@ def warnings(given: Given) -> list[str]:
     objects, summary = given.table("objects_table"), given.table("summary_table")
     if objects is not None:
         for name, of_class in objects.groupby("class", sort=False):
-            share = of_class["touches_border"].astype(bool).mean()
-            if share > BORDER_SHARE:
-                found.append(
-                    f"{share:.0%} of the objects of class {name} touch the border of the stack: "
-                    "their lengths, volumes and end-to-end distances are cut short."
-                )
+            found += odd_objects(name, of_class)
     elif given.objects_table:
         found.append("No objects were found. Look at the prediction, threshold and min_volume_um3.")
     if objects is not None and summary is not None:
@@ -90,6 +86,25 @@ def warnings(given: Given) -> list[str]:
             f"No object of class {name} was found."
             for name in summary.loc[empty_class(summary), "class"]
         ]
+    return found
+
+
+def odd_objects(name: str, objects: pd.DataFrame) -> list[str]:
+    """What makes the measures of many of the ``objects`` of the class ``name`` doubtful."""
+    found = []
+    share = objects["touches_border"].astype(bool).mean()
+    if share > BORDER_SHARE:
+        found.append(
+            f"{share:.0%} of the objects of class {name} touch the border of the stack: "
+            "their lengths, volumes and end-to-end distances are cut short."
+        )
+    share = (objects["pieces"] > 1).mean()
+    if share > PIECES_SHARE:
+        found.append(
+            f"{share:.0%} of the objects of class {name} are in several pieces (column pieces of "
+            "objects.csv): slices in which they are missing, or one number for several things. "
+            "Their lengths go across the gaps."
+        )
     return found
 
 

@@ -102,6 +102,7 @@ def objects_table(n):
         "nearest_distance_nm": np.where(np.arange(n) == 0, np.nan, rng.exponential(100, n)),
         "n_contacts": rng.integers(0, 3, n),
         "touches_border": rng.random(n) < 0.2,
+        "pieces": 1,
         "direction_z": along[:, 0], "direction_y": along[:, 1], "direction_x": along[:, 2],
     })  # fmt: skip
 
@@ -385,6 +386,14 @@ def test_border_share_is_an_alarm(tmp_path):
     write_table(frame, tmp_path / "objects.csv")
     page = Page(made(tmp_path, objects_table=str(tmp_path / "objects.csv")))
     assert "100% of the objects of class fibril touch the border" in " ".join(page.alarms)
+
+
+def test_objects_in_pieces_are_an_alarm(tmp_path):
+    frame = objects_table(20)
+    frame.loc[:2, "pieces"] = 2
+    write_table(frame, tmp_path / "objects.csv")
+    page = Page(made(tmp_path, objects_table=str(tmp_path / "objects.csv")))
+    assert "of the objects of class fibril are in several pieces" in " ".join(page.alarms)
 
 
 def test_no_objects_is_an_alarm(tmp_path):

@@ -13,6 +13,7 @@ from blockface.tables import read_table
 from blockface.unet import Network, UNet, save_model
 from memory.scene import VOXEL_NM, Scene
 
+pytestmark = pytest.mark.timeout(3600)  # the first test makes all; a busy machine is slow
 DEPTHS = (64, 256)  # slices of 2048 x 2048 pixels of one byte
 EDGE = 2048
 MOST = 1.5e9

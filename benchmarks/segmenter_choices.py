@@ -32,7 +32,7 @@ FAULTS = {
 }  # fmt: skip
 CHOICES = {
     "as shipped": {},
-    "calibrated": {"calibration": 0.1, "threshold": None},
+    "not calibrated": {"calibration": 0, "threshold": 0.5},
     "2 members": {"training": {"members": 2}},
     "4 members": {"training": {"members": 4}},
     "boundary": {"boundary": True},

@@ -20,6 +20,7 @@ from blockface.reviewed import Without, possible, seen_for
 log = logging.getLogger(__name__)
 
 BLOCK = 48  # edge in pixels of the areas that are set aside
+FEWEST = 20  # blocks; of fewer none is set aside: each is worth more learnt from
 LEAST = 200  # voxels of a class below which its temperature stays 1
 NEVER = 1e-6  # smallest probability that is told from 0
 
@@ -29,7 +30,8 @@ def set_aside(labels: NDArray, places: NDArray, share: float, seed: int) -> tupl
 
     ``labels`` (n, s, y, x), s slices around the middle one; ``places`` (n, 3): z, y, x of the
     middle slice's first pixel in the stack. Of the blocks of the stack with a label ``share`` are
-    set aside, at least one, drawn by ``seed``: overlapping patches agree on them.
+    set aside, none where there are fewer than FEWEST, drawn by ``seed``: overlapping patches agree
+    on them.
     """
     if share == 0:
         return labels, np.full_like(labels, UNKNOWN)
@@ -42,6 +44,9 @@ def set_aside(labels: NDArray, places: NDArray, share: float, seed: int) -> tupl
         )
         numbers.append(hashed(seed, zs[:, None, None], ys[:, None], xs).astype(np.float32))
         reviewed.update(np.unique(numbers[-1][patch != UNKNOWN]).tolist())
+    if len(reviewed) < FEWEST:
+        log.info("annotated are %d blocks of %d pixels: none is set aside", len(reviewed), BLOCK)
+        return labels, np.full_like(labels, UNKNOWN)
     last = sorted(reviewed)[: math.ceil(share * len(reviewed))][-1]
     drawn = np.stack([number <= last for number in numbers])
     return np.where(drawn, UNKNOWN, labels), np.where(drawn, labels, UNKNOWN)
@@ -157,12 +162,14 @@ def calibrate(
     classes: int,
     without: Without | None = None,
 ) -> dict:
-    """Temperatures, threshold, log loss before and after, and voxels; empty if nothing is known.
+    """Temperatures, threshold, log loss before and after, and voxels; empty if no class is known.
 
     Arguments as for `predictions`, and the codes ``without`` among the labels.
     """
     parts = list(predictions(model, images, labels, finish, tiling, hardware, classes))
-    truth = np.concatenate([t for _, t in parts]) if parts else np.zeros(0, int)
+    if not parts:
+        return {}
+    truth = np.concatenate([t for _, t in parts])
     if not ((truth > 0) & (truth <= classes)).any():
         log.warning("no class lies in what is set aside, so nothing is calibrated; paint more")
         return {}

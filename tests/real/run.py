@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "scripts")]
 
 from blockface.configuration import complete, load_schema  # noqa: E402
-from blockface.scores import to_labels  # noqa: E402
+from blockface.scores import threshold_of, to_labels  # noqa: E402
 from blockface.volume import open_volume  # noqa: E402
 from real.prepare import data_folder, prepare  # noqa: E402
 
@@ -111,11 +111,12 @@ def dice_table(directory: Path, config: Path) -> str:
         scores = pd.read_csv(folder / "evaluation.csv")
         row = scores[(scores["iteration"] == number) & (scores["split"] == "held_out")]
         probability = open_volume(folder / "probability.zarr")
+        level = threshold_of(probability, settings.get("threshold"))
         known = open_volume(folder / "annotations.zarr")
         learnt = [z for z in range(truth.shape[0]) if z not in held_out and (known[z] == 1).any()]
         single = []
         for z in held_out:
-            made = to_labels(probability[:, z : z + 1], [1], settings.get("threshold", 0.5))[0] == 1
+            made = to_labels(probability[:, z : z + 1], [1], level)[0] == 1
             real = truth[z] == 1
             single.append(f"{2 * (made & real).sum() / (made.sum() + real.sum()):.3f}")
         lines.append(

@@ -127,12 +127,17 @@ def test_only_known_voxels_that_were_set_aside_count(caplog):
     changed[3] = 9  # nothing of it is known
     assert calibrate(model, changed, aside, *arguments) == found
     assert calibrate(model, images, np.full_like(aside, UNKNOWN), *arguments) == {}
+    assert not caplog.text
+    bare = np.where(aside == UNKNOWN, UNKNOWN, 0)
+    assert calibrate(model, images, bare, *arguments) == {}
     assert "nothing is calibrated" in caplog.text
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_of_few_blocks_one_is_set_aside(seed):
-    labels = np.full((1, 1, 96, 96), UNKNOWN, np.uint8)
-    labels[0, 0, :48] = 1  # two blocks are reviewed
+@pytest.mark.parametrize(("width", "blocks"), [(192, 0), (240, 1)])
+def test_of_few_blocks_none_is_set_aside(width, blocks, seed):
+    labels = np.full((1, 1, 192, 240), UNKNOWN, np.uint8)
+    labels[..., :width] = 1  # 16 or 20 blocks are reviewed
     learnt, aside = set_aside(labels, np.array([[3, 0, 0]]), 0.05, seed)
-    assert (aside == 1).sum() == (learnt == 1).sum() == 48 * 48
+    assert (aside == 1).sum() == blocks * 48 * 48
+    assert (learnt == 1).sum() == (labels == 1).sum() - blocks * 48 * 48

@@ -7,8 +7,7 @@ import torch
 from torch.nn.functional import conv2d, grid_sample, pad
 
 from blockface.noise import Noise
-
-UNKNOWN = 255
+from blockface.scores import UNKNOWN
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from blockface.augment import UNKNOWN
 from blockface.predict import Tiling, predict_slice
 from blockface.reviewed import Without, possible, seen_for
+from blockface.scores import UNKNOWN
 
 log = logging.getLogger(__name__)
 

@@ -10,9 +10,9 @@ import pandas as pd
 import zarr
 from numpy.typing import NDArray
 
-from blockface.augment import UNKNOWN
 from blockface.errors import InputError
 from blockface.reviewed import Without, seen_for
+from blockface.scores import UNKNOWN
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
 
-from blockface.augment import UNKNOWN, Augmentation, grey, move, sampling_grid
+from blockface.augment import Augmentation, grey, move, sampling_grid
 from blockface.network import Network
 from blockface.reviewed import Without, possible, seen_for
+from blockface.scores import UNKNOWN
 from blockface.slice_faults import sides_lost, slice_faults
 from blockface.train import Training
 from blockface.unet import Hardware, UNet

@@ -9,7 +9,8 @@ import math
 import torch
 from torch.nn.functional import pad
 
-from blockface.augment import UNKNOWN, Augmentation, blur
+from blockface.augment import Augmentation, blur
+from blockface.scores import UNKNOWN
 
 
 def slice_faults(

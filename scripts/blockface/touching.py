@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import grey_erosion, maximum_filter
 
-from blockface.augment import UNKNOWN
 from blockface.graph import Merging
 from blockface.heights import metric
 from blockface.objects import prepared
+from blockface.scores import UNKNOWN
 
 REACH = 2  # pixels on either side that belong to a boundary
 

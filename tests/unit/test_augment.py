@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blockface.augment import UNKNOWN, Augmentation, blur, grey, move, sampling_grid
+from blockface.augment import Augmentation, blur, grey, move, sampling_grid
+from blockface.scores import UNKNOWN
 
 STILL = Augmentation(0.0, False, 1.0, 0.0, 0.0, 0.0, 0.0)
 

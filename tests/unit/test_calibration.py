@@ -6,7 +6,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blockface.augment import UNKNOWN
 from blockface.calibration import (
     best_threshold,
     calibrate,
@@ -17,6 +16,7 @@ from blockface.calibration import (
     with_background,
 )
 from blockface.predict import Tiling
+from blockface.scores import UNKNOWN
 from blockface.segmentation import finisher
 from blockface.unet import Hardware, Network, UNet
 

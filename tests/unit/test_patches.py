@@ -8,7 +8,6 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blockface.augment import UNKNOWN
 from blockface.errors import InputError
 from blockface.patches import (
     check_size,
@@ -19,6 +18,7 @@ from blockface.patches import (
     starts,
     store_patches,
 )
+from blockface.scores import UNKNOWN
 
 CLASSES = {1: "fibril", 2: "cell"}
 

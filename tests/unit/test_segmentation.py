@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blockface.augment import UNKNOWN
+from blockface.scores import UNKNOWN
 from blockface.segmentation import finisher, label_channels, loss
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from blockface.augment import UNKNOWN, Augmentation
+from blockface.augment import Augmentation
 from blockface.network import Network
+from blockface.scores import UNKNOWN
 from blockface.segmentation import sampler
 from blockface.slice_faults import sides_lost, slice_faults
 from blockface.train import Training

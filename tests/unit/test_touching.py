@@ -4,10 +4,11 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter
 
-from blockface.augment import UNKNOWN, Augmentation
+from blockface.augment import Augmentation
 from blockface.foreground import Classes
 from blockface.objects import Settings, separate_slab
 from blockface.predict import Tiling, predict_slice
+from blockface.scores import UNKNOWN
 from blockface.segmentation import finisher, objective, sampler
 from blockface.stitch import Joined, join_objects
 from blockface.touching import REACH, boundaries, objects_of

@@ -9,6 +9,9 @@ from blockface.curve import Curves, Projected
 from blockface.nodes import Nodes
 from blockface.runs import Runs
 
+STEEP = 0.2  # cosine of the tilt up to which an object passes through slices, not along them
+OVERLAP = 2  # cross-sections above one another from which no slice across is empty
+
 
 @dataclass
 class Profiles:
@@ -36,7 +39,7 @@ def measured(curves: Curves, ends, nodes: Nodes, volume, gaps: np.ndarray) -> Pr
     own, length = nodes.runs, ends[1] - ends[0]
     found = curves.project(nodes.at, own)
     wide = np.sqrt(4 / np.pi * volume / length)
-    grain = own.means(widths(found, nodes))
+    grain = grains(found, nodes, wide)
     n = np.rint(length / np.maximum(0.75 * wide, grain))
     n = np.maximum(np.maximum(n, np.minimum(9, np.floor(length / grain + 0.01))), 1).astype(int)
     runs = Runs(n + 1 - n % 2)
@@ -47,13 +50,26 @@ def measured(curves: Curves, ends, nodes: Nodes, volume, gaps: np.ndarray) -> Pr
     middle = runs.spread(ends[0]) + (runs.within + 0.5) * runs.spread(step)
     minor = minor_axes(moments, curves.direction(middle, runs), nodes, runs)
     minor = np.where(np.isfinite(minor), minor, diameter)
-    blunt = runs.spread(runs.most(diameter) / 2)
+    # half a diameter, and as far as a slice that cuts an end may reach
+    blunt = runs.spread(np.maximum(runs.most(diameter) / 2, grain))
     inner = np.minimum(middle - runs.spread(ends[0]), runs.spread(ends[1]) - middle)
     free = (inner > blunt) | runs.spread(curves.closed)
     free[(runs.first + runs.counts // 2)[runs.sums(free) == 0]] = True
     free &= (diameter > 0) & ~thinned(found.s - own.spread(ends[0]), gaps, nodes, step, runs)
     free[runs.peaks(diameter)[runs.sums(free) == 0]] = True
     return Profiles(runs, middle, diameter, minor, free)
+
+
+def grains(found: Projected, nodes: Nodes, wide: np.ndarray) -> np.ndarray:
+    """Least lengths (k,) of slices across lines, nm: the cells' size along the line.
+
+    Of a leaning object about as ``wide`` (k,) as slices are thick, cross-sections lie apart along
+    the line: their distance, as otherwise some of the slices across would be empty.
+    """
+    grain = nodes.runs.means(widths(found, nodes))
+    steep = np.maximum(nodes.runs.means(np.abs(found.tangent[0])), STEEP)
+    apart, long = nodes.size[0] / steep, wide * np.sqrt(1 / steep**2 - 1) + grain
+    return np.where((steep > STEEP) & (long < OVERLAP * apart), np.maximum(grain, apart), grain)
 
 
 def widths(found: Projected, nodes: Nodes) -> np.ndarray:

@@ -157,6 +157,22 @@ def test_blank_slices_change_no_length_and_no_diameter(tmp_path, gaps, axis, spa
         assert 2 <= row.pieces <= 1 + blank
 
 
+@pytest.mark.parametrize("thick", [50, 200])
+@pytest.mark.parametrize("tilt", [20, 35, 45, 60])
+@pytest.mark.parametrize("diameter", [80, 150, 250])
+def test_thin_rods_whose_sections_lie_beside_one_another(tmp_path, diameter, tilt, thick):
+    """A fibril thinner than a slice that leans is in one piece, and as thick as it is."""
+    t, length, spacing = np.radians(tilt), {50: 3000, 200: 6000}[thick], (thick, 10, 10)
+    axis = np.array([np.cos(t), 0.8 * np.sin(t), 0.6 * np.sin(t)])
+    rod_ = rod(axis, length, diameter / 2), rod_extent(axis, length, diameter / 2)
+    row = row_of(tmp_path, mask_of(*rod_, spacing), spacing)
+    assert (row.pieces, row.branch_points, row.ends_inside) == (1, 0, 2)
+    assert row.length_nm == pytest.approx(length, rel=0.03 if thick == 200 else 0.01)
+    for measure in ("diameter_mean_nm", "diameter_min_nm", "diameter_max_nm"):
+        assert row[measure] == pytest.approx(diameter, rel=0.03), measure
+    assert row.diameter_minor_mean_nm == pytest.approx(diameter, rel=0.05)
+
+
 def test_crumbs_and_an_id_given_twice(tmp_path):
     spacing, line = (50, 10, 10), np.zeros((60, 60, 300), bool)
     line[28:32, 26:34, 20:120] = True

@@ -169,7 +169,7 @@ def test_thin_rods_whose_sections_lie_beside_one_another(tmp_path, diameter, til
     assert (row.pieces, row.branch_points, row.ends_inside) == (1, 0, 2)
     assert row.length_nm == pytest.approx(length, rel=0.03 if thick == 200 else 0.01)
     for measure in ("diameter_mean_nm", "diameter_min_nm", "diameter_max_nm"):
-        assert row[measure] == pytest.approx(diameter, rel=0.03), measure
+        assert row[measure] == pytest.approx(diameter, rel=0.04), measure
     assert row.diameter_minor_mean_nm == pytest.approx(diameter, rel=0.05)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from blockface import at_work
 from blockface.errors import InputError
 
+CHECKSUM = "checksum"  # in what zarr says of a chunk that was cut off or changed
 OURS = ("blockface", "__main__")  # names of loggers
 
 log = logging.getLogger("blockface")
@@ -46,6 +47,8 @@ def run(main: Callable, job) -> None:
         full = full_disk(error)
         if full is None:
             log.exception("stopped")
+            if CHECKSUM in str(error):
+                stop(damaged(job, error))
             raise
         stop(
             f"{full.filename or job.output[0]}: no space left on the disk; earlier results are "
@@ -66,6 +69,15 @@ def full_disk(error: BaseException | None) -> OSError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
+
+
+def damaged(job, error: Exception) -> str:
+    """What to say where a stored chunk is not as it was written."""
+    volumes = [str(v) for v in dict(job.input.items()).values() if str(v).endswith(".zarr")]
+    return (
+        f"{' or '.join(volumes)}: a stored chunk is damaged ({error}); remove the volume and run "
+        "again, it is made anew; then check the disk"
+    )
 
 
 def stop(message: str) -> None:

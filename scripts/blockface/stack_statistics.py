@@ -41,6 +41,11 @@ class Weights:
         self.unbiased = self.inside * miles_lantuejoul(index, shape)
         self.layers = layers
 
+    @property
+    def number(self) -> float:
+        """Number of objects free of the border's bias; NaN where the border cuts them all."""
+        return self.unbiased.sum() if self.unbiased.any() or not len(self.all) else np.nan
+
     def row(self, function: Callable, values: np.ndarray) -> dict[str, float]:
         """``function`` of ``values`` and weights, for each column."""
         parts = [function(values, w) for w in self.layers.T]
@@ -119,7 +124,7 @@ def class_rows(objects: pd.DataFrame, weights: Weights, shape, spacing) -> dict[
     volume = float(np.prod(shape) * np.prod(spacing) / 1e9)
     height = layer_heights(shape[0]) / shape[0]
     n = weights.all.sum()
-    counts = {"all": n, "inside": weights.inside.sum(), "unbiased": weights.unbiased.sum()}
+    counts = {"all": n, "inside": weights.inside.sum(), "unbiased": weights.number}
     rows = {"n_objects": {**counts, "spread": np.nan, "layers": 0}}
     for name, amount in (
         ("volume_fraction", objects.volume_um3),
@@ -131,8 +136,7 @@ def class_rows(objects: pd.DataFrame, weights: Weights, shape, spacing) -> dict[
         parts = each @ weights.layers / (volume * height) if len(each) else np.zeros(len(height))
         rows[name] = {
             "all": each.sum() / volume, "inside": each @ weights.inside / volume,
-            "unbiased": each @ weights.unbiased / volume
-            if name.startswith("number") else np.nan,
+            "unbiased": weights.number / volume if name.startswith("number") else np.nan,
             **spread_of(parts),
         }  # fmt: skip
     for name in measures_of(objects):

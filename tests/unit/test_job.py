@@ -4,10 +4,12 @@ import errno
 import logging
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from blockface.errors import InputError
 from blockface.job import run
+from blockface.volume import create_volume, open_volume
 
 
 class Named(dict):
@@ -17,17 +19,17 @@ class Named(dict):
         return list(self.values())[key] if isinstance(key, int) else super().__getitem__(key)
 
 
-def job(folder):
+def job(folder, **files):
     """As much of Snakemake's job as a script sees."""
     return SimpleNamespace(
-        log=[str(folder / "log")], input=Named(), output=Named(model=str(folder / "model.pt")),
+        log=[str(folder / "log")], input=Named(files), output=Named(model=str(folder / "model.pt")),
         params=Named(), threads=1,
     )  # fmt: skip
 
 
-def stopped(folder, main) -> str:
+def stopped(folder, main, **files) -> str:
     with pytest.raises(SystemExit) as stop:
-        run(main, job(folder))
+        run(main, job(folder, **files))
     return str(stop.value.code)
 
 
@@ -49,6 +51,19 @@ def test_a_full_disk_that_a_library_hid_behind_another_error_is_told_too(tmp_pat
     told = stopped(tmp_path, main)
     assert "no space left on the disk" in told
     assert "unexpected pos" not in told
+
+
+def test_a_damaged_volume_is_told_in_one_line(tmp_path):
+    array = create_volume(tmp_path / "objects.zarr", (20, 40, 40), np.uint32, (50.0, 10.0, 10.0))
+    array[:16] = np.arange(16 * 1600).reshape(16, 40, 40)
+    (shard,) = (f for f in (tmp_path / "objects.zarr/c").rglob("*") if f.is_file())
+    shard.write_bytes(shard.read_bytes()[:-5])
+
+    def main(**_):
+        open_volume(tmp_path / "objects.zarr")[:]
+
+    told = stopped(tmp_path, main, objects=str(tmp_path / "objects.zarr"), table="a.csv")
+    assert told.startswith(f"Error: {tmp_path}/objects.zarr: a stored chunk is damaged")
 
 
 def test_a_mistake_of_the_user_is_told_as_it_is(tmp_path):

@@ -133,6 +133,15 @@ def test_an_object_as_large_as_the_volume_weighs_nothing():
     assert miles_lantuejoul(index, SHAPE).tolist() == [0, 4]
 
 
+def test_where_the_border_cuts_all_there_is_no_unbiased_number():
+    objects, index, layers, lines = population(np.random.default_rng(4), 40)
+    index[["z0", "z1"]], objects["touches_border"] = (0, SHAPE[0]), True
+    found = summary(objects, index, layers, lines)
+    for name in ("n_objects", "number_density_per_um3"):
+        assert found.loc[("fibril", name), "inside"] == 0
+        assert np.isnan(found.loc[("fibril", name), "unbiased"])
+
+
 def test_densities_and_their_spread():
     rng = np.random.default_rng(4)
     objects, index, layers, lines = population(rng, 4000)

@@ -200,7 +200,7 @@ rule measure_objects:
         runtime="4h",
     params:
         intensity=lambda wildcards: "stack" in of(wildcards),
-        revision=3,
+        revision=4,
     script:
         "../../scripts/measure_objects.py"
 

@@ -41,7 +41,7 @@ def main(
     def encode(outputs):
         shares = outputs.reshape(members, -1, *outputs.shape[1:])
         means = shares.mean(axis=0)
-        own = calibrated(means[: len(names)], calibration.get("temperatures"))
+        own = calibrated(means[: len(names)], calibration.get("temperature"))
         made = [as_bytes(own)]
         if boundary in targets:
             made.append(as_bytes(means[-1]))

@@ -1,8 +1,8 @@
 """Probabilities that mean what they say, and the threshold, from annotations set aside for it.
 
 A part of the annotated area is not trained on; there the network is as sure as it will be elsewhere
-on these slices. Held-out slices are never looked at. Temperatures (Guo et al. 2017,
-arXiv:1706.04599) act on the blended probabilities of all views and members.
+on these slices. Held-out slices are never looked at. The temperature (Guo et al. 2017,
+arXiv:1706.04599) acts on the blended probabilities of all views and members.
 """
 
 import logging
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import minimize_scalar
 
 from blockface.predict import Tiling, predict_slice
 from blockface.reviewed import Without, possible, seen_for
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 BLOCK = 48  # edge in pixels of the areas that are set aside
 FEWEST = 20  # blocks; of fewer none is set aside: each is worth more learnt from
-LEAST = 200  # voxels of a class below which its temperature stays 1
+LEAST = 200  # voxels below which the temperature stays 1
 NEVER = 1e-6  # smallest probability that is told from 0
 
 
@@ -68,15 +68,15 @@ def with_background(shares: NDArray) -> NDArray:
     return np.concatenate([1 - shares.sum(axis=0, keepdims=True), shares])
 
 
-def calibrated(shares: NDArray, temperatures: list[float] | None) -> NDArray:
-    """``shares`` (classes, …) with the logarithm of each divided by its temperature.
+def calibrated(shares: NDArray, temperature: float | None) -> NDArray:
+    """``shares`` (classes, …) with the logarithm of each divided by the ``temperature``.
 
-    ``temperatures``: of the background, then of each class; None changes nothing.
+    One for all, the background's too, so that what is likeliest stays so and no outline moves.
+    None changes nothing.
     """
-    if temperatures is None:
+    if temperature is None:
         return shares
-    power = 1 / np.asarray(temperatures, np.float32).reshape(-1, *[1] * (shares.ndim - 1))
-    weight = np.maximum(with_background(shares), np.float32(NEVER)) ** power
+    weight = np.maximum(with_background(shares), np.float32(NEVER)) ** (1 / np.float32(temperature))
     return weight[1:] / weight.sum(axis=0)
 
 
@@ -91,28 +91,18 @@ def log_loss(shares: NDArray, truth: NDArray, without: Without | None = None) ->
     return float(-np.log(np.maximum(said, NEVER)).mean())
 
 
-def fit_temperatures(
-    shares: NDArray, truth: NDArray, without: Without | None = None
-) -> list[float]:
-    """Temperatures for `calibrated` that make the log loss least; without codes it is convex.
+def fit_temperature(shares: NDArray, truth: NDArray, without: Without | None = None) -> float:
+    """Temperature for `calibrated` that makes the log loss least, 0.1 to 10.
 
-    Arguments as for `log_loss`. A class of hardly any voxels keeps 1.
+    Arguments as for `log_loss`. 1 where there are fewer than LEAST voxels.
     """
-    logs = np.log(np.maximum(with_background(shares), NEVER))
-    counts = np.bincount(truth, minlength=len(logs))[: len(logs)]
-    right = possible(without or {}, len(logs))[truth].T
+    if len(truth) < LEAST:
+        return 1.0
 
     def cost(power):
-        z = logs * power[:, None]
-        z -= z.max(axis=0)
-        weight = np.exp(z)
-        total, own = weight.sum(axis=0), (weight * right).sum(axis=0)
-        slope = logs * weight * (1 / total - right / own)
-        return np.log(total / own).mean(), slope.mean(axis=1)
+        return log_loss(calibrated(shares, 1 / power), truth, without)
 
-    bounds = [(0.1, 10) if count >= LEAST else (1, 1) for count in counts]
-    found = minimize(cost, np.ones(len(logs)), jac=True, bounds=bounds, method="L-BFGS-B")
-    return (1 / found.x).tolist()
+    return float(1 / minimize_scalar(cost, bounds=(0.1, 10), method="bounded").x)
 
 
 def best_threshold(shares: NDArray, truth: NDArray, without: Without | None = None) -> float:
@@ -162,7 +152,7 @@ def calibrate(
     classes: int,
     without: Without | None = None,
 ) -> dict:
-    """Temperatures, threshold, log loss before and after, and voxels; empty if no class is known.
+    """Temperature, threshold, log loss before and after, and voxels; empty if no class is known.
 
     Arguments as for `predictions`, and the codes ``without`` among the labels.
     """
@@ -176,10 +166,10 @@ def calibrate(
     shares = np.concatenate([s for s, _ in parts], axis=1)
     some = np.random.default_rng(0).permutation(len(truth))[:1_000_000]
     shares, truth = shares[:, some].astype(float), truth[some]
-    temperatures = fit_temperatures(shares, truth, without)
-    after = calibrated(shares, temperatures)
+    temperature = fit_temperature(shares, truth, without)
+    after = calibrated(shares, temperature)
     found = {
-        "temperatures": temperatures,
+        "temperature": temperature,
         "threshold": best_threshold(after, truth, without),
         "log_loss": log_loss(shares, truth, without),
         "log_loss_calibrated": log_loss(after, truth, without),

@@ -36,6 +36,12 @@ def truth():
     return np.repeat(plane[None], SHAPE[0], axis=0)
 
 
+@pytest.fixture(autouse=True)
+def set_some_aside(monkeypatch):
+    """The stack has fewer blocks than it takes to set some aside."""
+    monkeypatch.setattr("blockface.calibration.FEWEST", 1)
+
+
 def stack(folder, poison=0):
     """Stack and annotations of some slices; those held out say nonsense if ``poison``."""
     folder.mkdir()

@@ -10,7 +10,7 @@ from blockface.calibration import (
     best_threshold,
     calibrate,
     calibrated,
-    fit_temperatures,
+    fit_temperature,
     log_loss,
     set_aside,
     with_background,
@@ -35,28 +35,34 @@ def overconfident(temperatures, n=40_000, seed=0):
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0, 3.0])
-def test_temperatures_undo_what_made_a_network_too_sure(temperature):
+def test_a_temperature_undoes_what_made_a_network_too_sure(temperature):
     shares, truth, true = overconfident([temperature] * 3)
-    found = fit_temperatures(shares, truth)
-    np.testing.assert_allclose(found, temperature, rtol=0.06)
+    found = fit_temperature(shares, truth)
+    assert found == pytest.approx(temperature, rel=0.06)
     made = calibrated(shares, found)
     assert log_loss(made, truth) < log_loss(shares, truth) - 0.01
     assert abs(made - true).mean() < 0.25 * abs(shares - true).mean()
 
 
-def test_every_class_has_a_temperature_of_its_own():
-    shares, truth, _ = overconfident([1.0, 1.5, 3.0])
-    found = fit_temperatures(shares, truth)
-    assert found[0] < found[1] < found[2]
+def test_no_outline_moves():
+    """Even if classes are too sure by different amounts, the likeliest one stays the likeliest."""
+    shares, _, _ = overconfident([1.0, 1.5, 3.0])
     other, seen, _ = overconfident([1.0, 1.5, 3.0], seed=1)
+    found = fit_temperature(other, seen)
+    assert 1 < found < 3
+    made = calibrated(shares, found)
+    before, after = with_background(shares), with_background(made)
+    assert np.array_equal(before.argmax(axis=0), after.argmax(axis=0))
     assert log_loss(calibrated(other, found), seen) < log_loss(other, seen) - 0.02
+    one = shares[:1] / (shares[:1] + 1 - shares.sum(axis=0))  # a single class
+    assert np.array_equal(one >= 0.5, calibrated(one, found) >= 0.5)
 
 
 def test_what_is_only_known_not_to_be_a_class_helps_and_does_not_mislead():
     shares, truth, _ = overconfident([2.0] * 3)
     partly = np.where((np.arange(truth.size) % 2 == 0) & (truth != 1), 254, truth)
     without = {254: frozenset({1})}
-    np.testing.assert_allclose(fit_temperatures(shares, partly, without), 2.0, rtol=0.1)
+    assert fit_temperature(shares, partly, without) == pytest.approx(2.0, rel=0.1)
     alone = np.where(truth == 1, 1, 254)  # class 1 reviewed alone: its Dice is that of all
     sure = np.stack([shares[0], 0 * shares[1]])
     asked = best_threshold(sure, (truth == 1).astype(int))
@@ -64,11 +70,11 @@ def test_what_is_only_known_not_to_be_a_class_helps_and_does_not_mislead():
     assert asked > best_threshold(sure, np.where(truth == 1, 1, 255), {})
 
 
-def test_without_temperatures_nothing_changes_and_shares_stay_shares():
+def test_without_temperature_nothing_changes_and_shares_stay_shares():
     shares, _, _ = overconfident([2, 2, 2], n=500)
     assert calibrated(shares, None) is shares
-    np.testing.assert_allclose(calibrated(shares, [1, 1, 1]), shares, atol=1e-6)
-    made = with_background(calibrated(shares.reshape(2, 10, 50), [0.5, 3, 1]))
+    np.testing.assert_allclose(calibrated(shares, 1), shares, atol=1e-6)
+    made = with_background(calibrated(shares.reshape(2, 10, 50), 0.5))
     np.testing.assert_allclose(made.sum(axis=0), 1, atol=1e-6)
     assert made.min() >= 0
 

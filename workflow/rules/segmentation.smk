@@ -111,7 +111,7 @@ rule train_segmenter:
     params:
         settings=setting("network", "training", "augmentation", "views", "boundary", "calibration"),
         seed=config["seed"],
-        revision=4,
+        revision=5,
     script:
         "../../scripts/train_segmenter.py"
 

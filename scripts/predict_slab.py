@@ -76,7 +76,12 @@ def as_bytes(shares):
 
 
 def check_network(model, network, task, classes, size) -> None:
-    """Refuse a network of other classes, or not of the size that the configuration trains."""
+    """Refuse a network of other classes or size, or calibrated as no longer is done."""
+    if "temperatures" in task.get("calibration", {}):
+        raise InputError(
+            f"{model}: this network has a temperature for each class, expected one for all, as "
+            "since this version; train it again"
+        )
     if classes and set(classes.values()) != set(task["classes"]):
         raise InputError(
             f"{model}: this network knows the classes {', '.join(task['classes'])}; expected "

@@ -87,7 +87,8 @@ def shared(
     """
     own = nodes.runs
     step, n, s = own.spread(step), own.spread(runs.counts), found.s - own.spread(ends[0])
-    begin, end = (s + side * widths(found, nodes) / 2 for side in (-1, 1))
+    half = widths(found, nodes) / 2
+    begin, end = s - half, s + half
     number = np.floor(begin / step) + np.arange(3)[:, None]
     share = np.maximum(np.minimum((number + 1) * step, end) - np.maximum(number * step, begin), 0)
     held = np.clip(number, 0, n - 1)

@@ -102,18 +102,16 @@ def touching(of: Pieces, piece: np.ndarray) -> np.ndarray:
     a, b = np.where(swap, b, a), np.where(swap, a, b)
     pairs, at = np.unique(np.stack([piece[a], piece[b]], 1), axis=0, return_index=True)
     over = (band[b] - band[a])[at] > 1
-    kept = pairs[~over]
-    for pair in pairs[over]:
-        number = pieces_of(kept, len(piece))
-        if number[pair[0]] != number[pair[1]]:
-            kept = np.concatenate([kept, pair[None]])
-    return kept
-
-
-def pieces_of(links: np.ndarray, n: int) -> np.ndarray:
-    """Numbers (n,) of the connected parts of a graph of ``links`` (m, 2)."""
-    graph = coo_array((np.ones(len(links)), links.T), shape=(n, n))
-    return connected_components(graph, directed=False)[1]
+    kept, n = [pairs[~over]], len(piece)
+    if over.any():
+        graph = coo_array((np.ones(len(kept[0])), kept[0].T), shape=(n, n))
+        number = connected_components(graph, directed=False)[1]
+        for pair in pairs[over]:
+            one, other = number[pair]
+            if one != other:
+                kept.append(pair[None])
+                number[number == other] = one
+    return np.concatenate(kept)
 
 
 def close_holes(links: np.ndarray, band: np.ndarray) -> np.ndarray:

@@ -28,15 +28,11 @@ class Demo:
 
     def make(self) -> "Demo":
         """Run it all, from the phantom to the report of iteration 01."""
-        self.first()
+        self.script("make_demo.py")
+        self.snakemake("iteration 00", "iteration=0")
         self.script("annotate.py", "--iteration", "0")
         self.snakemake("iteration 01")
         return self
-
-    def first(self) -> None:
-        """Run it up to the report of iteration 00."""
-        self.script("make_demo.py")
-        self.snakemake("iteration 00", "iteration=0")
 
     def script(self, name: str, *arguments: str) -> None:
         """Run one of the demo's own scripts."""

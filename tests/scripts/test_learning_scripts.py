@@ -17,7 +17,7 @@ import train_segmenter
 from blockface.errors import InputError
 from blockface.foreground import Classes
 from blockface.tables import read_table, write_table
-from blockface.unet import Hardware, load_model
+from blockface.unet import Hardware, load_model, save_model
 from blockface.volume import create_volume, open_volume
 from blockface.votes import member_dice
 
@@ -118,6 +118,16 @@ def test_a_network_of_another_size_is_refused(tmp_path):
             image=str(folder / "raw.zarr"), model=str(folder / "m.pt"), classes=CLASSES, slab=0,
             slabs=1, threads=1, probability=str(folder / "q.zarr"), size={**NETWORK, "base": 48},
         )  # fmt: skip
+
+
+def test_a_network_calibrated_as_before_is_refused(tmp_path):
+    folder = stack(tmp_path / "s")
+    patches_of(folder, "2d")
+    network, task = trained(folder)
+    task["calibration"] = {"temperatures": [1.0, 2.0, 1.5], "threshold": 0.4}
+    save_model(str(folder / "m.pt"), network, task)
+    with pytest.raises(InputError, match="a temperature for each class"):
+        predicted(folder)
 
 
 @pytest.mark.parametrize("context", ["2d", "2.5d", "3d"])

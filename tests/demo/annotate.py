@@ -91,8 +91,12 @@ def find_bundle(results: Path, place) -> Path:
 def correct(
     bundle: Path, z: int, truth, class_of: dict[str, np.ndarray], rng, jitter: float = JITTER_PX
 ) -> list[tuple]:
-    """(bundle, file name, mask, voxel size, first voxel) per mask, right in slice ``z``."""
-    done = []
+    """(bundle, file name, mask, voxel size, first voxel) per mask, right in slice ``z``.
+
+    No voxel is painted twice, as by a person who sees the other masks: where two classes touch, it
+    goes to the one painted first.
+    """
+    done, taken = [], False
     for file in sorted(bundle.glob("*.nrrd")):
         name = file.stem.removeprefix(f"{bundle.name}_")
         if name not in class_of:
@@ -102,7 +106,8 @@ def correct(
         start = np.rint(np.array(header["space origin"]) / spacing).astype(int)[::-1]
         stop = start + np.array(header["sizes"])[::-1]
         ids = truth[(z, *(slice(a, b) for a, b in zip(start[1:], stop[1:], strict=True)))]
-        mask[z - start[0]] = paint(ids, class_of[name], rng, jitter)
+        mask[z - start[0]] = paint(ids, class_of[name], rng, jitter) & ~taken
+        taken = taken | (mask[z - start[0]] > 0)
         place = tuple(map(float, spacing[::-1])), tuple(map(int, start))
         done.append((bundle.name, file.name, mask, *place))
     return done

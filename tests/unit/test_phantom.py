@@ -12,6 +12,7 @@ import zarr
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.optimize import minimize
 
+from demo.annotate import correct
 from demo.annotate import main as annotate
 from demo.hand import paint
 from demo.imaging import expose, scan_pattern
@@ -149,6 +150,23 @@ def test_annotations_are_never_overwritten(demo):
         make(demo, seed="8")
     make(demo)
     assert digests(demo) == before
+
+
+def test_annotator_paints_no_voxel_twice(tmp_path):
+    """A fibril lies against a cell: two wandering outlines drawn blindly would cross."""
+    ids = np.zeros((1, 64, 80), np.uint16)
+    ids[0, :, :40], ids[0, :, 40:] = 1, 2
+    head = {"space": "3D-right-handed", "space directions": np.diag([10.0, 10, 50]),
+            "space origin": [0.0, 0, 0]}  # fmt: skip
+    for name in ("fibril", "cell"):
+        nrrd.write(str(tmp_path / f"{tmp_path.name}_{name}.nrrd"), np.zeros(ids.shape, np.uint8),
+                   head, index_order="C")  # fmt: skip
+    of = {"fibril": np.array([1]), "cell": np.array([2])}
+    for seed in range(5):
+        done = correct(tmp_path, 0, ids, of, np.random.default_rng(seed))
+        masks = np.array([mask[0] for _, _, mask, *_ in done])
+        assert masks.shape == (2, 64, 80) and masks.any((1, 2)).all()
+        assert masks.sum(0).max() == 1
 
 
 def test_annotator_corrects_what_the_worklist_names(demo, tmp_path, truth):

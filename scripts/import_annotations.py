@@ -22,6 +22,7 @@ def main(
     iteration,
     classes,
     held_out_slices,
+    class_priority=(),
     rounds=None,
     report=None,
     digests=None,
@@ -48,6 +49,7 @@ def main(
         report_path=report,
         origin_nm=tuple(stack.attrs.get("origin_nm", (0.0, 0.0, 0.0))),
         held_out_slices=held_out_slices,
+        class_priority=class_priority,
         world=Grid.of_json(stack.attrs["world"]) if "world" in stack.attrs else None,
     )
     check_held_out(open_volume(annotations), held_out_slices, folder)

@@ -48,6 +48,7 @@ class AnnotationFile:
     reach: Box = (0,) * 6  # what it speaks for: its extent, or more where it was cut to the paint
     reviewed_voxels: int = 0
     painted_voxels: int = 0
+    shared_voxels: int = 0  # painted that another mask of the folder holds as another class
     _view: View | None = None
 
     @property

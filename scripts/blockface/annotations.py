@@ -19,6 +19,7 @@ from blockface.errors import InputError
 from blockface.grids import Grid
 from blockface.layers import Reference
 from blockface.painting import paint
+from blockface.priority import Priority
 from blockface.rounds import BOX, bundles_of, round_folders, runs
 from blockface.scores import UNKNOWN
 from blockface.tables import write_table
@@ -58,6 +59,7 @@ def import_rounds(
     report_path: str | Path | None = None,
     origin_nm: tuple[float, float, float] = (0.0, 0.0, 0.0),
     held_out_slices: Iterable[int] = (),
+    class_priority: Iterable[str] = (),
     world: Grid | None = None,
 ) -> pd.DataFrame:
     """Table of the annotation files of ``rounds``, whose labels are written to ``out_path``.
@@ -69,6 +71,7 @@ def import_rounds(
     not all classes were reviewed, unpainted voxels are without those that were; so is one that an
     earlier round had painted and a later one took the paint from. Of slices that were handed out as
     context only the changed voxels are known, in ``held_out_slices`` none: they would be scored.
+    What two masks of one folder hold belongs to the class that comes first in ``class_priority``.
     ``world`` is where the stack's own file says its voxels lie; masks may come in its coordinates.
     ``report_path``, if given, gets the table of what people changed (blockface.corrections).
 
@@ -93,9 +96,12 @@ def import_rounds(
         for number in rounds
         for paths in bundles_of(available[number])
     ]
-    report = correction_report(bundles, classes)
+    priority = Priority(class_priority, classes)
+    report = correction_report(bundles, classes, priority)
     stores = _stores(out_path, rounds_path, reference, classes)
-    known, codes = paint(bundles, classes, reference.shape, stores, set(held_out_slices), folder)
+    known, codes = paint(
+        bundles, classes, reference.shape, stores, set(held_out_slices), folder, priority
+    )
     stores[0].attrs["without"] = codes.attribute()
     for path, store in zip((out_path, rounds_path), stores, strict=True):
         if store is not None:
@@ -140,6 +146,11 @@ def _table(bundles, classes: dict[int, str]) -> pd.DataFrame:
             elif outside:
                 notes.append(f"{outside} painted voxels lie outside the reviewed regions")
                 log.warning("%s: %s", file.path, notes[-1])
+            if file.shared_voxels:
+                notes.append(
+                    f"{file.shared_voxels} voxels are painted as another class, too; "
+                    "class_priority decided"
+                )
             used = sorted(set(file.meaning.values())) or file.classes
             corner = [(boxes[:, i].min(), boxes[:, i + 1].max()) for i in (0, 2, 4)]
             rows.append(

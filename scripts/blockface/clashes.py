@@ -6,6 +6,14 @@ import numpy as np
 
 from blockface.errors import InputError
 
+TWO_CLASSES = "two classes are painted at once"
+TWO_FOLDERS = "two folders of one round disagree"
+WAYS_OUT = {
+    TWO_CLASSES: "name the class that such voxels belong to in class_priority, as outlines of "
+    "neighbours often cross by a voxel, or take the paint out of one of them",
+    TWO_FOLDERS: "take the paint out of one of them, or put the later word into a later round",
+}
+
 
 class Clashes:
     """Contradictions between files, counted over the whole stack before they are told."""
@@ -31,5 +39,5 @@ class Clashes:
             files = ", ".join(str(Path(folder, name)) for name in names)
             raise InputError(
                 f"{files}: {what} in {count} voxels, inside {box}; expected one class per voxel; "
-                "take the paint out of one of them, or put the later word into a later round"
+                f"{WAYS_OUT[what]}"
             )

@@ -156,6 +156,12 @@ def check_classes(dataset: dict, where: str) -> None:
             f"{where}.patches.min_foreground: {unknown[0]!r} is not a class; expected "
             f"{', '.join(classes)}"
         )
+    unknown = sorted(set(dataset["class_priority"]) - set(classes))
+    if unknown:
+        raise InputError(
+            f"{where}.class_priority: {unknown[0]!r} is not a class; expected some of "
+            f"{', '.join(classes)}"
+        )
     if isinstance(dataset["separate"], dict) and classes:
         try:
             ways(dataset["separate"], list(classes))

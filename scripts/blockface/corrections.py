@@ -9,6 +9,7 @@ import pandas as pd
 
 from blockface.errors import InputError
 from blockface.misplaced import LEAST, found_elsewhere
+from blockface.priority import Priority
 from blockface.rounds import REGIONS
 from blockface.scores import UNKNOWN, Scores, confusion
 
@@ -18,7 +19,7 @@ TIMES = "times.tsv"
 ALL = "all"
 
 
-def correction_report(bundles, classes: dict[int, str]) -> pd.DataFrame:
+def correction_report(bundles, classes: dict[int, str], priority: Priority) -> pd.DataFrame:
     """One row per place that was handed out and class, and one for all classes of the place.
 
     Columns: round, place, z (the slice meant), class; status: confirmed (brought back as it was),
@@ -38,7 +39,7 @@ def correction_report(bundles, classes: dict[int, str]) -> pd.DataFrame:
     rows = []
     for bundle in places:
         others = [b for b in places if b is not bundle and b.number == bundle.number]
-        found = _place(bundle, classes, others)
+        found = _place(bundle, classes, others, priority)
         rows += [
             {"round": bundle.number, "place": _name(bundle), "z": bundle.predicted.z, **row}
             for row in found
@@ -87,7 +88,7 @@ def _name(bundle) -> str:
     return folder.parent.name if folder.name == "corrected" else folder.name
 
 
-def _place(bundle, classes: dict[int, str], others: list) -> list[dict]:
+def _place(bundle, classes: dict[int, str], others: list, priority: Priority) -> list[dict]:
     """Rows of one place: of each class, then of all; ``others`` are the places beside it."""
     predicted = bundle.predicted
     files = [f for f in bundle.files if f.predicted is predicted]
@@ -107,7 +108,7 @@ def _place(bundle, classes: dict[int, str], others: list) -> list[dict]:
             for c in file.classes:
                 asked[c] |= here
         for file in files:
-            after = np.maximum(after, file.labels(z, corner, shape))
+            after = priority.merge(after, file.labels(z, corner, shape))
         slab[:, z - predicted.offset[0]] = before, after
         differ = before != after
         if z != predicted.z:

@@ -3,7 +3,8 @@
 import numpy as np
 
 from blockface.annotation_files import AnnotationFile, Bundle
-from blockface.clashes import Clashes
+from blockface.clashes import TWO_CLASSES, TWO_FOLDERS, Clashes
+from blockface.priority import Priority
 from blockface.reviewed import Codes
 from blockface.scores import UNKNOWN
 from blockface.volume import row_depth
@@ -12,14 +13,21 @@ NO_ROUND = 255
 
 
 def paint(
-    bundles: list[Bundle], classes: dict[int, str], shape, stores, held_out, folder
+    bundles: list[Bundle],
+    classes: dict[int, str],
+    shape,
+    stores,
+    held_out,
+    folder,
+    priority: Priority,
 ) -> tuple[list[int], Codes]:
     """Write the labels of all bundles, row by row; gives the slices of which a part was reviewed.
 
     And the codes of voxels that were reviewed for some classes only (blockface.reviewed).
     ``folder`` is where the bundles lie; ``stores`` are the volumes of labels and of rounds, the
     latter may be None; ``shape`` theirs. Slices in which only voxels of a context were changed are
-    not among those given; in the set ``held_out`` of slices such changes are left out.
+    not among those given; in the set ``held_out`` of slices such changes are left out. What two
+    masks of one bundle hold goes by ``priority``.
 
     Raises
     ------
@@ -42,7 +50,7 @@ def paint(
             for bundle, files in sorted(
                 touched, key=lambda t: (t[0].number, not t[0].is_context(z))
             ):
-                _paint_slice(files, bundle.number, here, codes, clashes)
+                _paint_slice(files, bundle.number, here, codes, clashes, priority)
             if ((here.labels != UNKNOWN) & ~here.context).any():
                 known.append(z)
         for _, files in touched:
@@ -68,7 +76,9 @@ class Slice:
         self.context = np.zeros(labels.shape, bool)  # said by changes in a slice of context
 
 
-def _paint_slice(files, number: int, here: Slice, codes: Codes, clashes) -> None:
+def _paint_slice(
+    files, number: int, here: Slice, codes: Codes, clashes: Clashes, priority: Priority
+) -> None:
     """Let the files of one bundle speak for a slice; ``here`` is changed."""
     z = here.z
     in_context = any(f.is_context(z) for f in files)
@@ -81,12 +91,10 @@ def _paint_slice(files, number: int, here: Slice, codes: Codes, clashes) -> None
     painted = np.zeros((y1 - y0, x1 - x0), np.uint8)
     covered = {c: np.zeros(painted.shape, bool) for c in sorted(codes.classes)}
     for file, region, paint in _reviewed(active, z, (y0, x0), painted.shape):
-        both = (painted > 0) & (paint > 0) & (painted != paint)
-        if both.any():
-            clashes.note(
-                "two classes are painted at once", [f.name for f in files], both, z, y0, x0
-            )
-        painted = np.where(paint > 0, paint, painted)
+        if (both := priority.undecided(painted, paint)).any():
+            clashes.note(TWO_CLASSES, [f.name for f in files], both, z, y0, x0)
+        file.shared_voxels += int(((painted > 0) & (paint > 0) & (painted != paint)).sum())
+        painted = priority.merge(painted, paint)
         for c in file.classes:
             covered[c] |= region
         file.reviewed_voxels += int(region.sum())
@@ -103,7 +111,7 @@ def _paint_slice(files, number: int, here: Slice, codes: Codes, clashes) -> None
     if not in_context:
         both &= ~context  # who was asked about the slice has the last word
     if both.any():
-        clashes.note("two folders of one round disagree", [f.name for f in files], both, z, y0, x0)
+        clashes.note(TWO_FOLDERS, [f.name for f in files], both, z, y0, x0)
     labels[says] = painted[says]
     said = says | (labels != before)
     rounds[said], context[said] = number, in_context

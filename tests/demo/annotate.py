@@ -96,7 +96,7 @@ def correct(
     No voxel is painted twice, as by a person who sees the other masks: where two classes touch, it
     goes to the one painted first.
     """
-    done, taken = [], False
+    done, taken = [], np.uint8(0)
     for file in sorted(bundle.glob("*.nrrd")):
         name = file.stem.removeprefix(f"{bundle.name}_")
         if name not in class_of:
@@ -106,8 +106,8 @@ def correct(
         start = np.rint(np.array(header["space origin"]) / spacing).astype(int)[::-1]
         stop = start + np.array(header["sizes"])[::-1]
         ids = truth[(z, *(slice(a, b) for a, b in zip(start[1:], stop[1:], strict=True)))]
-        mask[z - start[0]] = paint(ids, class_of[name], rng, jitter) & ~taken
-        taken = taken | (mask[z - start[0]] > 0)
+        mask[z - start[0]] = paint(ids, class_of[name], rng, jitter) * (1 - taken)
+        taken = taken | mask[z - start[0]]
         place = tuple(map(float, spacing[::-1])), tuple(map(int, start))
         done.append((bundle.name, file.name, mask, *place))
     return done

@@ -38,11 +38,12 @@ def save(path, array, offset=(0, 0, 0), voxel=VOXEL):
     write_nrrd(path, array, voxel, offset)
 
 
-def imported(home, rounds=1, classes=CLASSES):
+def imported(home, rounds=1, classes=CLASSES, **given):
     out = home.parents[1] / "out"
     table = import_rounds(
-        home, range(rounds), classes, SHAPE, VOXEL, out / "a.zarr", rounds_path=out / "r.zarr"
-    )
+        home, range(rounds), classes, SHAPE, VOXEL, out / "a.zarr", rounds_path=out / "r.zarr",
+        **given,
+    )  # fmt: skip
     return open_volume(out / "a.zarr"), open_volume(out / "r.zarr"), table
 
 
@@ -257,6 +258,29 @@ def test_two_classes_at_once_are_refused_with_count_and_box(home):
     with pytest.raises(InputError, match=r"in 4 voxels, inside z 6:8, y 6:8, x 7:8"):
         imported(home)
     assert not (home.parents[1] / "out" / "a.zarr").exists()
+
+
+@pytest.mark.parametrize("order", [["fibril"], ["cell", "fibril"]])
+def test_what_two_masks_hold_belongs_to_the_class_named_first(home, order):
+    fibril, cell = box((5, 8), (2, 8), (2, 8)), box((6, 9), (6, 20), (7, 20))
+    save(home / "00" / "fibril.nrrd", fibril)
+    save(home / "00" / "cell.nrrd", cell)
+    labels, _, table = imported(home, class_priority=order)
+    by_hand = np.maximum(fibril, 2 * cell)
+    if order[0] == "fibril":
+        by_hand[fibril > 0] = 1
+    assert (labels[5:9] == by_hand[5:9]).all()
+    assert table["note"].str.contains("4 voxels are painted as another class, too").sum() == 1
+
+
+def test_a_third_class_without_priority_still_may_not_cross_another(home):
+    classes = {1: "fibril", 2: "cell", 3: "vessel"}
+    for name, x in (("fibril", (2, 8)), ("cell", (7, 20)), ("vessel", (19, 30))):
+        save(home / "00" / f"{name}.nrrd", box((5, 6), (2, 8), x))
+    with pytest.raises(InputError, match=r"in 6 voxels, inside z 5:6, y 2:8, x 19:20.*class_prior"):
+        imported(home, classes=classes, class_priority=["fibril"])
+    labels, *_ = imported(home, classes=classes, class_priority=["fibril", "cell"])
+    assert (labels[5, 3, [6, 7, 8, 18, 19, 20]] == [1, 1, 2, 2, 2, 3]).all()
 
 
 def test_two_folders_of_a_round_that_disagree_are_refused(home):

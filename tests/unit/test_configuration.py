@@ -154,6 +154,7 @@ def test_a_dataset_needs_an_entry_and_a_denoiser_its_pairs():
      ({"annotations": "a"}, "datasets.s.classes: missing"),
      ({"annotations": "a", "segmenter": "s/iter_00"}, "found both annotations and segmenter"),
      ({"classes": {1: "x"}, "separate": {"y": "slices"}}, r"s.separate: 'y' is not a class"),
+     ({"classes": {1: "x"}, "class_priority": ["y"]}, r"s.class_priority: 'y' is not a class"),
      ({"classes": {1: "x", 2: "y"}, "separate": {"y": "slices"}}, "'x' has no method"),
      ({"classes": {0: "x"}}, "expected whole numbers from 1 to 254"),
      ({"classes": {255: "x"}}, "expected whole numbers from 1 to 254")],

@@ -27,6 +27,7 @@ rule import_annotations:
         iteration=lambda wildcards: int(wildcards.iteration),
         classes=setting("classes"),
         held_out_slices=setting("held_out_slices"),
+        class_priority=setting("class_priority"),
         digests=annotation_digests,
         revision=2,
     script:

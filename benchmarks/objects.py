@@ -1,9 +1,9 @@
 """Objects separated and measured: Blockface beside what one would use else, time and memory.
 
 A phantom of N³ voxels with M rods of known size is made (--size, --objects). Blockface runs as its
-rules do, --cores jobs side by side; the others in one process (kimimaro with --cores processes).
-kimimaro (GPL) and porespy live in environments of their own: name kimimaro's command and porespy's
-interpreter with --kimimaro and --porespy; neither is ever imported here.
+rules do, in --slabs jobs, --cores of them side by side; the others in one process (kimimaro with
+--cores processes). kimimaro (GPL) and porespy live in environments of their own: name kimimaro's
+command and porespy's interpreter with --kimimaro and --porespy; neither is ever imported here.
 """
 
 import argparse
@@ -48,12 +48,13 @@ def script(name: str, **given) -> list[str]:
     return [sys.executable, "-c", CALL, scripts, name, json.dumps({"threads": 1, **given})]
 
 
-def blockface(clock: Clock, labels: Path, out: Path, cores: int, method: str) -> pd.DataFrame:
-    """Our way: separated and measured in as many slabs as cores."""
+def blockface(clock: Clock, labels: Path, out: Path, options) -> pd.DataFrame:
+    """Our way: separated and measured in slabs, as many as cores unless told otherwise."""
+    count = options.slabs or options.cores
     at = {n: str(out / n) for n in ("objects.zarr", "index.csv", "index.parquet")}
-    slabs = [{"slab": i, "slabs": cores} for i in range(cores)]
-    settings = {"method": method}
-    pieces = [str(out / f"slab{i}") for i in range(cores)]
+    slabs = [{"slab": i, "slabs": count} for i in range(count)]
+    settings = {"method": options.separate}
+    pieces = [str(out / f"slab{i}") for i in range(count)]
     clock.run(
         *(script("separate_slab", labels=str(labels), local=p, settings=settings, **s)
           for p, s in zip(pieces, slabs, strict=True))
@@ -62,7 +63,7 @@ def blockface(clock: Clock, labels: Path, out: Path, cores: int, method: str) ->
                      index=at["index.csv"], links=str(out / "links.csv"),
                      labels=str(labels)))  # fmt: skip
     given = {"objects": at["objects.zarr"], "index": at["index.parquet"]}
-    folders = {n: [str(out / f"{n}{i}") for i in range(cores)] for n in ("part", "pairs")}
+    folders = {n: [str(out / f"{n}{i}") for i in range(count)] for n in ("part", "pairs")}
     clock.run(
         *(script("measure_slab", **given, part=p, **s)
           for p, s in zip(folders["part"], slabs, strict=True)),
@@ -79,7 +80,7 @@ def blockface(clock: Clock, labels: Path, out: Path, cores: int, method: str) ->
 def one_peer(peer: str, python: str) -> Callable:
     """A program that object_peers.py runs with the interpreter ``python``."""
 
-    def run(clock: Clock, labels: Path, out: Path, *_) -> pd.DataFrame:
+    def run(clock: Clock, labels: Path, out: Path, _) -> pd.DataFrame:
         clock.run([python, PEERS, peer, str(labels), str(out / peer)])
         return read_table(out / f"{peer}.csv")
 
@@ -89,12 +90,12 @@ def one_peer(peer: str, python: str) -> Callable:
 def kimimaro(command: str, voxel_nm) -> Callable:
     """cc3d, then kimimaro's command; lengths and mean diameters from its SWC files."""
 
-    def run(clock: Clock, labels: Path, out: Path, cores: int, *_) -> pd.DataFrame:
+    def run(clock: Clock, labels: Path, out: Path, options) -> pd.DataFrame:
         z, y, x = voxel_nm
         clock.run([sys.executable, PEERS, "cc3d", str(labels), str(out / "cc3d")])
         clock.run([
             command, "forge", str(out / "cc3d.npy"), "--outdir", str(out / "swc"),
-            "--anisotropy", f"{x:g},{y:g},{z:g}", "--dust", "0", "--parallel", str(cores),
+            "--anisotropy", f"{x:g},{y:g},{z:g}", "--dust", "0", "--parallel", str(options.cores),
             "--scale", "1.5", "--const", str(3 * max(voxel_nm)), "--no-fill-holes",
         ])  # fmt: skip
         began = time.monotonic()
@@ -121,7 +122,7 @@ def row_of(name: str, run: Callable, truth: pd.DataFrame, options, folder: Path)
     row = {"program": name, "delivers": DELIVERS[name], "note": ""}
     with tempfile.TemporaryDirectory(dir=folder) as out:
         try:
-            found = run(clock, folder / "labels.zarr", Path(out), options.cores, options.separate)
+            found = run(clock, folder / "labels.zarr", Path(out), options)
         except (RuntimeError, TimeoutError, FileNotFoundError) as error:
             row["note"] = str(error)
         else:
@@ -165,6 +166,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--voxel", type=float, nargs=3, default=(10, 10, 10), metavar="NM",
         help="voxel size z, y, x, default 10 10 10; porespy needs a cubic one")  # fmt: skip
     add("--cores", type=int, default=2, help="default %(default)s")
+    add("--slabs", type=int, help="jobs our steps are cut into, default as many as cores")
     add("--separate", choices=["components", "watershed"], default="components",
         help="our way of separating, default %(default)s")  # fmt: skip
     add("--limit", type=float, default=7200, help="seconds for each, default %(default)s")

@@ -63,7 +63,7 @@ def main(*, patches, model, history, settings, seed, threads) -> None:
     )
     write_table(log, history)
     tiling, finish = Tiling(views=settings["views"]), finisher(boundary)
-    asked = settings["calibration"] > 0
+    asked, known = settings["calibration"] > 0, (trained, images, aside, attributes["places"])
     task = {
         "kind": "segmenter",
         "views": settings["views"],
@@ -72,9 +72,7 @@ def main(*, patches, model, history, settings, seed, threads) -> None:
         "voxel_size_nm": attributes["voxel_size_nm"],
         "denoised": attributes["denoised"],
         "boundary": boundary,
-        "calibration": calibrate(
-            trained, images, aside, finish, tiling, hardware, len(values), without
-        )
+        "calibration": calibrate(*known, finish, tiling, hardware, len(values), without)
         if asked
         else {},
     }

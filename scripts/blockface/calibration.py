@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 BLOCK = 48  # edge in pixels of the areas that are set aside
 FEWEST = 20  # blocks; of fewer none is set aside: each is worth more learnt from
 LEAST = 200  # voxels below which the temperature stays 1
+SURE = 2  # standard errors by which another threshold must be better than one half
 NEVER = 1e-6  # smallest probability that is told from 0
 
 
@@ -37,12 +38,8 @@ def set_aside(labels: NDArray, places: NDArray, share: float, seed: int) -> tupl
         return labels, np.full_like(labels, UNKNOWN)
     s, height, width = labels.shape[1:]
     numbers, reviewed = [], set()
-    for patch, (z, y, x) in zip(labels, np.asarray(places), strict=True):
-        zs = z + np.arange(s) - s // 2
-        ys, xs = (
-            np.arange(first, first + size) // BLOCK for first, size in ((y, height), (x, width))
-        )
-        numbers.append(hashed(seed, zs[:, None, None], ys[:, None], xs).astype(np.float32))
+    for patch, place in zip(labels, np.asarray(places), strict=True):
+        numbers.append(block_numbers(place, (s, height, width), seed).astype(np.float32))
         reviewed.update(np.unique(numbers[-1][patch != UNKNOWN]).tolist())
     if len(reviewed) < FEWEST:
         log.info("annotated are %d blocks of %d pixels: none is set aside", len(reviewed), BLOCK)
@@ -50,6 +47,14 @@ def set_aside(labels: NDArray, places: NDArray, share: float, seed: int) -> tupl
     last = sorted(reviewed)[: math.ceil(share * len(reviewed))][-1]
     drawn = np.stack([number <= last for number in numbers])
     return np.where(drawn, UNKNOWN, labels), np.where(drawn, labels, UNKNOWN)
+
+
+def block_numbers(place, shape: tuple[int, int, int], seed: int) -> NDArray[np.float64]:
+    """Random number of the block of each voxel of a patch of ``shape`` (s, y, x) at ``place``."""
+    (z, y, x), (s, height, width) = place, shape
+    zs = z + np.arange(s) - s // 2
+    ys, xs = (np.arange(first, first + n) // BLOCK for first, n in ((y, height), (x, width)))
+    return hashed(seed, zs[:, None, None], ys[:, None], xs)
 
 
 def hashed(seed: int, *numbers: NDArray) -> NDArray[np.float64]:
@@ -105,32 +110,58 @@ def fit_temperature(shares: NDArray, truth: NDArray, without: Without | None = N
     return float(1 / minimize_scalar(cost, bounds=(0.1, 10), method="bounded").x)
 
 
-def best_threshold(shares: NDArray, truth: NDArray, without: Without | None = None) -> float:
+def best_threshold(
+    shares: NDArray, truth: NDArray, blocks: NDArray, without: Without | None = None
+) -> float:
     """Threshold, in steps of 0.05, with the best mean Dice of the likeliest class that reaches it.
 
-    Of equal ones the nearest to one half. Arguments as for `log_loss`.
+    One half, unless another is better by SURE standard errors (jackknife over the ``blocks``, (n),
+    whatever numbers they have): what is best by chance would make all objects thinner or thicker.
+    Other arguments as for `log_loss`.
     """
-    likeliest, best = shares.argmax(axis=0) + 1, shares.max(axis=0)
-    present = [c for c in range(1, 1 + len(shares)) if (truth == c).any()]
-    known = {c: seen_for(truth, c, without or {}) != UNKNOWN for c in present}
-
-    def dice(threshold):
-        found = likeliest * (best >= threshold)
-        pairs = [((found == c) & known[c], (truth == c)) for c in present]
-        return np.mean([2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in pairs])
-
     steps = sorted(np.arange(1, 20) / 20, key=lambda t: abs(t - 0.5))
-    return float(max(steps, key=dice))
+    _, block = np.unique(blocks, return_inverse=True)
+    n = block.max() + 1
+    found = _counts(shares, truth, block, steps, without or {})
+    whole = _mean_dice(found.sum(axis=0))
+    best = int(whole.argmax())
+    left_out = _mean_dice(found.sum(axis=0) - found)
+    gains = left_out[:, best] - left_out[:, 0]
+    error = np.sqrt((n - 1) / n * ((gains - gains.mean()) ** 2).sum()) if n > 1 else np.inf
+    return float(steps[best if whole[best] - whole[0] > SURE * error else 0])
+
+
+def _counts(shares, truth, block, steps, without: Without) -> NDArray[np.float64]:
+    """Voxels found and true, and both together, by block, threshold and class that is there."""
+    likeliest, best = shares.argmax(axis=0) + 1, shares.max(axis=0)
+    rows = []
+    for c in (c for c in range(1, 1 + len(shares)) if (truth == c).any()):
+        mine = (likeliest == c) & (seen_for(truth, c, without) != UNKNOWN)
+        true = truth == c
+        sizes = np.bincount(block, true, block.max() + 1)
+        rows.append([
+            (np.bincount(block, mine & (best >= t), len(sizes)) + sizes,
+             np.bincount(block, mine & (best >= t) & true, len(sizes)))
+            for t in steps
+        ])  # fmt: skip
+    return np.array(rows, float).transpose(3, 1, 0, 2)
+
+
+def _mean_dice(counts: NDArray) -> NDArray[np.float64]:
+    """Mean over the classes (last but one axis) of Dice, by counts of `_counts`; 1 if all is 0."""
+    both, overlap = counts[..., 0], counts[..., 1]
+    return np.divide(2 * overlap, both, out=np.ones_like(both), where=both > 0).mean(axis=-1)
 
 
 def predictions(
-    model, images: NDArray, labels: NDArray, finish, tiling: Tiling, hardware, classes: int
-) -> Iterator[tuple[NDArray, NDArray]]:
-    """Shares (classes, n) and truth (n) of the known voxels of each patch that has any.
+    model, images: NDArray, labels: NDArray, places, finish, tiling: Tiling, hardware, classes: int
+) -> Iterator[tuple[NDArray, NDArray, NDArray]]:
+    """Shares (classes, n), truth (n) and block (n) of the known voxels of each patch that has any.
 
-    ``images`` (n, slices, y, x), ``labels`` (n, 1 or slices, y, x) of channel numbers.
+    ``images`` (n, slices, y, x), ``labels`` (n, 1 or slices, y, x) of channel numbers, ``places``
+    as for `set_aside`.
     """
-    for image, truth in zip(images, labels, strict=True):
+    for image, truth, place in zip(images, labels, places, strict=True):
         known = truth != UNKNOWN
         if not known.any():
             continue
@@ -139,13 +170,14 @@ def predictions(
         made = made if model.network.volumetric else made[:, None]
         members = len(getattr(model, "members", [model]))
         mean = made.reshape(members, -1, *made.shape[1:])[:, :classes].mean(axis=0)
-        yield mean[:, known], truth[known].astype(int)
+        yield mean[:, known], truth[known].astype(int), block_numbers(place, truth.shape, 0)[known]
 
 
 def calibrate(
     model,
     images,
     labels,
+    places,
     finish,
     tiling: Tiling,
     hardware,
@@ -156,21 +188,20 @@ def calibrate(
 
     Arguments as for `predictions`, and the codes ``without`` among the labels.
     """
-    parts = list(predictions(model, images, labels, finish, tiling, hardware, classes))
+    parts = list(predictions(model, images, labels, places, finish, tiling, hardware, classes))
     if not parts:
         return {}
-    truth = np.concatenate([t for _, t in parts])
+    shares, truth, blocks = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
     if not ((truth > 0) & (truth <= classes)).any():
         log.warning("no class lies in what is set aside, so nothing is calibrated; paint more")
         return {}
-    shares = np.concatenate([s for s, _ in parts], axis=1)
     some = np.random.default_rng(0).permutation(len(truth))[:1_000_000]
-    shares, truth = shares[:, some].astype(float), truth[some]
+    shares, truth, blocks = shares[:, some].astype(float), truth[some], blocks[some]
     temperature = fit_temperature(shares, truth, without)
     after = calibrated(shares, temperature)
     found = {
         "temperature": temperature,
-        "threshold": best_threshold(after, truth, without),
+        "threshold": best_threshold(after, truth, blocks, without),
         "log_loss": log_loss(shares, truth, without),
         "log_loss_calibrated": log_loss(after, truth, without),
         "voxels": len(truth),

@@ -111,7 +111,7 @@ def dice_table(directory: Path, config: Path) -> str:
         scores = pd.read_csv(folder / "evaluation.csv")
         row = scores[(scores["iteration"] == number) & (scores["split"] == "held_out")]
         probability = open_volume(folder / "probability.zarr")
-        level = threshold_of(probability, settings.get("threshold", 0.5))
+        level = threshold_of(probability, settings.get("threshold"))
         known = open_volume(folder / "annotations.zarr")
         learnt = [z for z in range(truth.shape[0]) if z not in held_out and (known[z] == 1).any()]
         single = []

@@ -65,9 +65,10 @@ def test_what_is_only_known_not_to_be_a_class_helps_and_does_not_mislead():
     assert fit_temperature(shares, partly, without) == pytest.approx(2.0, rel=0.1)
     alone = np.where(truth == 1, 1, 254)  # class 1 reviewed alone: its Dice is that of all
     sure = np.stack([shares[0], 0 * shares[1]])
-    asked = best_threshold(sure, (truth == 1).astype(int))
-    assert best_threshold(sure, alone, without) == asked
-    assert asked > best_threshold(sure, np.where(truth == 1, 1, 255), {})
+    blocks = np.arange(truth.size) % 50
+    asked = best_threshold(sure, (truth == 1).astype(int), blocks)
+    assert best_threshold(sure, alone, blocks, without) == asked
+    assert asked > best_threshold(sure, np.where(truth == 1, 1, 255), blocks, {})
 
 
 def test_without_temperature_nothing_changes_and_shares_stay_shares():
@@ -81,11 +82,28 @@ def test_without_temperature_nothing_changes_and_shares_stay_shares():
 
 def test_the_threshold_is_the_best_one():
     rng = np.random.default_rng(2)
+    blocks = 7 * (np.arange(20_000) // 1000) - 40
     truth = (rng.random(20_000) < 0.3).astype(int)
     shares = np.where(truth == 1, rng.uniform(0.2, 0.9, 20_000), rng.uniform(0, 0.25, 20_000))
-    assert best_threshold(shares[None], truth) == 0.25
+    assert best_threshold(shares[None], truth, blocks) == 0.25
     clear = np.where(truth == 1, 0.99, 0.01)
-    assert best_threshold(clear[None], truth) == 0.5  # all do: the nearest to one half
+    assert best_threshold(clear[None], truth, blocks) == 0.5  # all do: the nearest to one half
+
+
+@pytest.mark.parametrize(("wrong", "threshold"), [(0, 0.5), (1, 0.5), (2, 0.5), (16, 0.55)])
+def test_the_threshold_moves_only_where_most_blocks_gain(wrong, threshold):
+    """In so many of 20 blocks a tenth of the resin is taken for a fibril by 0.52."""
+    blocks = np.repeat(np.arange(20), 500)
+    truth = (np.arange(blocks.size) % 500 < 200).astype(int)
+    shares = np.where(truth == 1, 0.9, 0.1)
+    shares[(np.arange(blocks.size) % 500 >= 470) & (blocks < wrong)] = 0.52
+    assert best_threshold(shares[None], truth, blocks) == threshold
+
+
+def test_of_one_block_no_threshold_is_learnt():
+    truth = (np.arange(500) < 200).astype(int)
+    shares = np.where(truth == 1, 0.4, 0.1)
+    assert best_threshold(shares[None], truth, np.zeros(500, int)) == 0.5
 
 
 @given(seed=st.integers(0, 2**40), share=st.floats(0, 0.5), slices=st.sampled_from([1, 3]))
@@ -125,7 +143,8 @@ def test_only_known_voxels_that_were_set_aside_count(caplog):
     aside = rng.integers(0, 3, (4, 1, 32, 32)).astype(np.uint8)
     aside[:, :, 8:] = UNKNOWN
     aside[3] = UNKNOWN
-    arguments = (finisher(False), Tiling(views=1), CPU, 2)
+    places = np.array([(z, 0, 0) for z in range(4)])
+    arguments = (places, finisher(False), Tiling(views=1), CPU, 2)
     found = calibrate(model, images, aside, *arguments)
     assert found["voxels"] == 3 * 8 * 32
     assert found["log_loss_calibrated"] <= found["log_loss"]

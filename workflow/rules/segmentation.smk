@@ -112,7 +112,7 @@ rule train_segmenter:
     params:
         settings=setting("network", "training", "augmentation", "views", "boundary", "calibration"),
         seed=config["seed"],
-        revision=5,
+        revision=6,
     script:
         "../../scripts/train_segmenter.py"
 

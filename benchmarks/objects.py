@@ -93,11 +93,16 @@ def kimimaro(command: str, voxel_nm) -> Callable:
     def run(clock: Clock, labels: Path, out: Path, options) -> pd.DataFrame:
         z, y, x = voxel_nm
         clock.run([sys.executable, PEERS, "cc3d", str(labels), str(out / "cc3d")])
-        clock.run([
-            command, "forge", str(out / "cc3d.npy"), "--outdir", str(out / "swc"),
-            "--anisotropy", f"{x:g},{y:g},{z:g}", "--dust", "0", "--parallel", str(options.cores),
-            "--scale", "1.5", "--const", str(3 * max(voxel_nm)), "--no-fill-holes",
-        ])  # fmt: skip
+        try:
+            clock.run([
+                command, "forge", str(out / "cc3d.npy"), "--outdir", str(out / "swc"),
+                "--anisotropy", f"{x:g},{y:g},{z:g}", "--dust", "0",
+                "--parallel", str(options.cores), "--scale", "1.5",
+                "--const", str(3 * max(voxel_nm)), "--no-fill-holes",
+            ])  # fmt: skip
+        finally:
+            for left in Path("/dev/shm").glob("kimimaro-shm-*"):
+                left.unlink()  # stopped, it leaves gigabytes there
         began = time.monotonic()
         rows = [skeleton(path) for path in sorted((out / "swc").glob("*.swc"))]
         clock.seconds += time.monotonic() - began

@@ -98,6 +98,18 @@ def helix(radius, pitch, turns):
     return line, turns * np.hypot(pitch, 2 * np.pi * radius)
 
 
+def faces_of(labels, number):
+    """Middles of the faces between voxels of object ``number`` and others, voxel by voxel."""
+    own = set(map(tuple, np.argwhere(labels == number).tolist()))
+    middles = []
+    for voxel in own:
+        for axis, side in np.ndindex(3, 2):
+            other = [v + (2 * side - 1) * (i == axis) for i, v in enumerate(voxel)]
+            if tuple(other) not in own:
+                middles.append([(v + w + 1) / 2 for v, w in zip(voxel, other, strict=True)])
+    return np.array(middles)
+
+
 def index_of(labels, name="fibril") -> pd.DataFrame:
     """Index of the objects of ``labels``; ``name`` may map ids to classes."""
     rows = []

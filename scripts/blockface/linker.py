@@ -75,6 +75,8 @@ class Linker:
         parts += [Parts.of(sections, owner[has], has), Parts.of(sections, pieces[1], pieces[0])]
         whole = np.ones(len(tracks), bool)
         whole[[i for cut in cuts for i in cut.number]] = False
+        edge = at_edge(sections, plane.shape)
+        tracks.edge[has] = edge[owner[has]]
         events = self.seen(z, Parts.summed(parts), whole)
         number = np.full(len(sections), -1)
         number[owner[has]] = tracks.number[has]
@@ -84,7 +86,7 @@ class Linker:
         new = np.flatnonzero(free)
         number[new] = self.count + np.arange(len(new))
         events += self.lost()
-        events += self.begun(z, Parts.of(sections, new, new))
+        events += self.begun(z, Parts.of(sections, new, new), edge[new])
         self.before = plane, number
         return Found(number, cuts, events)
 
@@ -128,7 +130,7 @@ class Linker:
             if tracks.number[i] < 0:
                 tracks.number[i] = self.count
                 self.count += 1
-                if z > self.first:
+                if z > self.first and not tracks.edge[i]:
                     events.append(("start", tracks.number[i], -1, z, y, x, 0))
             elif tracks.missed[i]:
                 events.append(("gap", tracks.number[i], -1, z, y, x, tracks.missed[i]))
@@ -154,14 +156,14 @@ class Linker:
         self.tracks = self.tracks.taken(~gone)
         return ends(ended)
 
-    def begun(self, z: int, parts: Parts) -> list[tuple]:
+    def begun(self, z: int, parts: Parts, edge: np.ndarray) -> list[tuple]:
         """Make tracks of new objects, as fast as their neighbours are; returns their events."""
         n = len(parts.area)
         new = Tracks.blank(n)
         new.number[:] = self.count + np.arange(n)
         self.count += n
         new.place, new.moments, new.area = parts.place, parts.moments, parts.area
-        new.age[:], new.inside[:] = 1, -1
+        new.age[:], new.inside[:], new.edge[:] = 1, -1, edge
         new.last = np.column_stack([np.full(n, z), parts.place])
         known = self.tracks.taken(self.tracks.age > 1)
         if n and len(known):
@@ -173,7 +175,10 @@ class Linker:
             return []
         return [
             ("start" if other < 0 else "split", number, other, z, y, x, 0)
-            for number, other, (y, x) in zip(new.number, self.parents(new), new.place, strict=True)
+            for number, other, (y, x), cut in zip(
+                new.number, self.parents(new), new.place, edge, strict=True
+            )
+            if other >= 0 or not cut
         ]
 
     def parents(self, new: Tracks) -> np.ndarray:
@@ -200,8 +205,17 @@ class Linker:
 
 
 def ends(tracks: Tracks) -> list[tuple]:
-    """Events of objects that end: in another one (merge) or for themselves."""
+    """Events of objects that end: in another one (merge) or for themselves, inside the image."""
     return [
         ("end" if other < 0 else "merge", number, other, int(z), y, x, 0)
-        for number, other, (z, y, x) in zip(tracks.number, tracks.inside, tracks.last, strict=True)
+        for number, other, (z, y, x), edge in zip(
+            tracks.number, tracks.inside, tracks.last, tracks.edge, strict=True
+        )
+        if other >= 0 or not edge
     ]
+
+
+def at_edge(sections: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Which `SECTION`s reach the border of an image of ``shape`` (y, x)."""
+    low = (sections["y0"] == 0) | (sections["x0"] == 0)
+    return low | (sections["y1"] == shape[0]) | (sections["x1"] == shape[1])

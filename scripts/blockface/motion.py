@@ -12,6 +12,7 @@ from scipy.spatial import cKDTree
 REACH = 6.0  # radii: the largest motion beyond what is expected
 BIN = 1 / 3  # radii
 TILE = 16.0  # radii: a neighbourhood
+PULL = 4.0  # radii: motion so large needs twice the votes that none would need
 LIKE = np.log(2.0)  # areas further apart are not of one object
 NEIGHBOURS = 12  # whose mean is taken to be precise
 
@@ -55,6 +56,8 @@ def voted(expected, areas, found, found_areas, radius: float) -> np.ndarray:
                             mode=("nearest", "nearest", "constant", "constant"))  # fmt: skip
     at = (np.arange(-half, half + 1) * BIN / REACH) ** 2
     votes += 1e-3 * np.exp(-at[:, None] - at)  # where nothing votes, nothing moves
+    # evenly spaced ones of which some end would move by one spacing, if a vote were a vote
+    votes /= 1 + (REACH / PULL) ** 2 * (at[:, None] + at)
     best = votes.reshape(*tiles, -1).argmax(axis=-1)
     steps = (np.stack(np.divmod(best, 2 * half + 1)) - half) * BIN * radius
     corner = place.T - 0.5

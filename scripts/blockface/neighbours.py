@@ -1,8 +1,9 @@
 """Nearest neighbours of objects by the gap between their surfaces, exact, over the whole volume.
 
-The gap of two voxels is that between their boxes: 0 where they touch. It equals the smallest
-distance between their corners, so surfaces are kept as the lattice points on them. Objects are
-read from the volume when they are needed and kept in a cache of limited size.
+A surface is the middles of the voxel faces that bound an object: half a voxel from the centres on
+either side, so the true surface is as often inside of them as outside. Corners of voxels lie up to
+0.9 voxels outside where a surface is oblique. Two objects that share a face are 0 apart. Objects
+are read from the volume when they are needed and kept in a cache of limited size.
 """
 
 import math
@@ -18,7 +19,7 @@ from blockface.nodes import numbering
 from blockface.runs import Runs
 
 PART_VOXELS = 2**20
-PREPARED = 2**20  # lattice corners in the boxes of objects that are looked at in one step
+PREPARED = 2**20  # voxels in the boxes of objects that are looked at in one step
 FEW = 2000  # points
 TREE_BYTES = 48 * 2**20
 POINT_BYTES = 48  # of a point in a tree
@@ -27,25 +28,28 @@ HAIR = 1e-9  # so that a distance equal to the limit is found
 NEAR = 16  # objects of like size that are looked at first
 
 
-def corner_points(voxels: np.ndarray, runs: Runs, lo: np.ndarray, hi: np.ndarray) -> list:
-    """Lattice corners (n, 3) on the surface of each object, in voxels.
+def face_points(voxels: np.ndarray, runs: Runs, lo: np.ndarray, hi: np.ndarray) -> list:
+    """Middles (n, 3) of the faces on the surface of each object, in voxels.
 
     ``voxels`` (3, n) are the objects', one's after the other's as in ``runs``, within their boxes
-    ``lo`` to ``hi`` (k, 3). A corner is on the surface if some of the eight voxels round it are the
-    object's and some are not.
+    ``lo`` to ``hi`` (k, 3). A face is on the surface if one of its two voxels is the object's. A
+    voxel begins at its own number and ends at the next.
     """
     stride, base = numbering((hi - lo).T + 1)
     own = ((voxels - runs.spread(lo.T)) * runs.spread(stride)).sum(axis=0) + runs.spread(base)
-    count = np.zeros(base[-1] + np.prod(hi[-1] - lo[-1] + 1), np.uint8)
-    for step in np.ndindex(2, 2, 2):  # no voxel comes twice, so there is nothing to add up within
-        count[own + runs.spread((stride.T * step).sum(axis=1))] += 1
-    number = np.flatnonzero((count > 0) & (count < 8))
-    parts = np.split(number, number.searchsorted(base[1:]))
-    found = []
-    for part, first, (plane, row, _), corner in zip(parts, base, stride.T, lo, strict=True):
-        z, rest = np.divmod(part - first, plane)
-        found.append(np.stack([z, *np.divmod(rest, row)], 1) + corner)
-    return found
+    found = [[] for _ in lo]
+    for axis, middle in enumerate(0.5 * (1 - np.eye(3))):
+        count = np.zeros(base[-1] + np.prod(hi[-1] - lo[-1] + 1), np.uint8)
+        count[own] = 1  # no voxel comes twice, so there is nothing to add up within
+        count[own + runs.spread(stride[axis])] += 1
+        number = np.flatnonzero(count == 1)
+        parts = np.split(number, number.searchsorted(base[1:]))
+        for points, part, first, (plane, row, _), corner in zip(
+            found, parts, base, stride.T, lo, strict=True
+        ):
+            z, rest = np.divmod(part - first, plane)
+            points.append(np.stack([z, *np.divmod(rest, row)], 1) + (corner + middle))
+    return [np.concatenate(points) for points in found]
 
 
 def box_gaps(lo, hi, others_lo, others_hi) -> np.ndarray:
@@ -107,7 +111,7 @@ class Surfaces:
         else:
             lo, hi = (corner[part, None] for corner in self.parts(row))
             voxels = self.crops.voxels(self.ids[row], lo[0], hi[0]).T
-            self.keep(key, *corner_points(voxels, Runs([voxels.shape[1]]), lo, hi))
+            self.keep(key, *face_points(voxels, Runs([voxels.shape[1]]), lo, hi))
         return self.trees[key]
 
     def prepare(self, wanted: int, mates: list[int]) -> None:
@@ -117,9 +121,9 @@ class Surfaces:
         lo, hi = self.lo[rows], self.hi[rows]
         for some in batches(np.prod(hi - lo + 1, axis=1), PREPARED):
             voxels, counts = self.crops.whole(self.ids[rows[some]], lo[some], hi[some])
-            points = corner_points(voxels, Runs(counts), lo[some], hi[some])
-            for row, corners in zip(rows[some].tolist(), points, strict=True):
-                self.keep((row, 0), corners)
+            points = face_points(voxels, Runs(counts), lo[some], hi[some])
+            for row, faces in zip(rows[some].tolist(), points, strict=True):
+                self.keep((row, 0), faces)
 
     def keep(self, key: tuple[int, int], points: np.ndarray) -> None:
         """Keep a search tree of ``points`` as that of ``key``; what was used longest ago goes."""

@@ -19,6 +19,7 @@ COLUMNS = {
     "missed": (np.int64, ()),
     "inside": (np.int64, ()),
     "last": (float, (3,)),
+    "edge": (bool, ()),
 }
 
 
@@ -29,7 +30,8 @@ class Tracks:
     ``number`` of the object, -1 as long as it has no cross-section; ``place`` y, x, where it is or
     is expected; ``velocity`` in pixels per slice; ``moments`` yy, yx, xx and ``area`` of its
     cross-section; ``age``: cross-sections seen; ``missed``: slices since the last one; ``inside``:
-    the object in whose cross-section it was lost, or -1; ``last``: z, y, x of the last one.
+    the object in whose cross-section it was lost, or -1; ``last``: z, y, x of the last one;
+    ``edge``: whether that reaches the border of the image, where objects leave unended.
     """
 
     number: np.ndarray
@@ -41,6 +43,7 @@ class Tracks:
     missed: np.ndarray
     inside: np.ndarray
     last: np.ndarray
+    edge: np.ndarray
 
     @classmethod
     def blank(cls, n: int = 0) -> "Tracks":

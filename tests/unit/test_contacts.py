@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from blockface.contacts import contact_table, layer_of, slab_contacts
 from blockface.pair_rows import neighbour_rows
 from blockface.volume import slab_rows
-from object_shapes import index_of, scattered, store
+from object_shapes import faces_of, index_of, scattered, store
 
 SPACINGS = [(10.0, 10.0, 10.0), (50.0, 10.0, 13.0), (200.0, 10.0, 10.0)]
 
@@ -138,14 +138,13 @@ def test_ids_of_more_than_16_bits_that_touch(tmp_path):
 
 
 def gaps(labels, spacing):
-    """Surface distance of every pair of objects, from all their voxels."""
-    voxels = {int(i): np.argwhere(labels == i) for i in np.unique(labels[labels > 0])}
-    found = {}
-    for a, one in voxels.items():
-        for b, two in voxels.items():
-            apart = np.maximum(np.abs(one[:, None] - two[None]) - 1, 0) * np.asarray(spacing)
-            found[a, b] = np.sqrt((apart**2).sum(axis=2).min())
-    return found
+    """Surface distance of every pair of objects, from all faces on their surfaces."""
+    faces = {int(i): faces_of(labels, i) * spacing for i in np.unique(labels[labels > 0])}
+    return {
+        (a, b): np.linalg.norm(one[:, None] - two, axis=2).min()
+        for a, one in faces.items()
+        for b, two in faces.items()
+    }
 
 
 @settings(max_examples=12, deadline=None)

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from blockface import neighbours
 from blockface.crops import Crops, pieces
-from blockface.neighbours import Candidates, Surfaces, box_gaps, corner_points, nearest
+from blockface.neighbours import Candidates, Surfaces, box_gaps, face_points, nearest
 from blockface.runs import Runs
-from object_shapes import ellipsoid, index_of, mask_of, scattered, store
+from object_shapes import ellipsoid, faces_of, index_of, mask_of, scattered, store
 
 SPACINGS = [(10.0, 10.0, 10.0), (50.0, 10.0, 10.0), (200.0, 10.0, 10.0)]
 
@@ -22,13 +22,12 @@ def found(path, labels, spacing, k=3, **limits):
 
 
 def brute(labels, spacing):
-    """Gap of every pair of objects, from all their voxels."""
-    voxels = [np.argwhere(labels == i) for i in np.unique(labels[labels > 0])]
-    gaps = np.full((len(voxels), len(voxels)), np.inf)
-    for a, one in enumerate(voxels):
-        for b, two in enumerate(voxels[:a]):
-            apart = np.maximum(np.abs(one[:, None] - two[None]) - 1, 0) * np.asarray(spacing)
-            gaps[a, b] = gaps[b, a] = np.sqrt((apart**2).sum(axis=2).min())
+    """Gap of every pair of objects, from all faces on their surfaces."""
+    faces = [faces_of(labels, i) * spacing for i in np.unique(labels[labels > 0])]
+    gaps = np.full((len(faces), len(faces)), np.inf)
+    for a, one in enumerate(faces):
+        for b, two in enumerate(faces[:a]):
+            gaps[a, b] = gaps[b, a] = np.linalg.norm(one[:, None] - two, axis=2).min()
     return gaps
 
 
@@ -73,13 +72,40 @@ def test_spheres_apart(tmp_path, spacing):
         assert abs(rows[0][0][0] - true) <= spacing[axis] / 2 + 1e-9
 
 
-def test_touching_is_zero_and_diagonal_too(tmp_path):
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_oblique_gaps_are_right_to_half_a_voxel_at_each_surface(tmp_path, spacing):
+    """Balls apart in any direction; the voxel's size is that along the gap."""
+    rng, errors = np.random.default_rng(0), []
+    radius = max(80, 3 * spacing[0])
+    for turn in range(16):
+        way = rng.normal(size=3)
+        way /= np.linalg.norm(way)
+        voxel = np.linalg.norm(way * spacing)
+        true = rng.uniform(1.5, 4) * voxel
+        centre = way * (radius + true / 2)
+        steps = np.ceil((np.abs(centre) + radius) / spacing).astype(int) + 1
+        at = np.meshgrid(
+            *((np.arange(-n, n + 1) + rng.uniform(-0.5, 0.5)) * s
+              for n, s in zip(steps, spacing, strict=True)),
+            indexing="ij",
+        )  # fmt: skip
+        labels = np.zeros(at[0].shape, np.uint32)
+        for number, side in ((1, 1), (2, -1)):
+            apart = sum((a - side * c) ** 2 for a, c in zip(at, centre, strict=True))
+            labels[apart < radius**2] = number
+        _, rows = found(tmp_path / f"{turn}.zarr", labels, spacing)
+        errors.append((rows[0][0][0] - true) / voxel)
+    assert np.abs(errors).max() <= 1
+    assert abs(np.mean(errors)) <= (0.65 if spacing[0] == 200 else 0.5)
+
+
+def test_0_apart_are_those_that_share_a_face(tmp_path):
     labels = np.zeros((4, 6, 6), np.uint32)
     labels[1, 1, 1], labels[1, 1, 2], labels[2, 2, 3], labels[1, 1, 5] = 5, 6, 7, 70_000
     index, rows = found(tmp_path / "o.zarr", labels, (50.0, 10.0, 10.0))
     ids = index.object_id.to_numpy()
-    assert [(d, ids[i]) for d, i in rows[0]] == [(0, 6), (10, 7), (30, 70_000)]
-    assert rows[1][:2] == [(0, 0), (0, 2)]
+    assert [(d, ids[i]) for d, i in rows[0]] == [(0, 6), (500**0.5, 7), (30, 70_000)]
+    assert rows[1][:2] == [(0, 0), (200**0.5, 2)]
 
 
 def test_alone_has_no_neighbour(tmp_path):
@@ -125,18 +151,16 @@ def test_candidates_come_in_order():
         assert gaps == pytest.approx(box_gaps(lo[row], hi[row], lo[rows], hi[rows]))
 
 
-def test_corner_points_of_many_objects_are_those_of_each_alone():
+def test_face_points_of_many_objects_are_those_of_each_alone():
     labels = scattered(4, n=12)
     labels[1:4, 1:4, 1:4] = 99  # a block, whose inside has no part in its surface
     index = index_of(labels)
     lo, hi = (index[[f"{a}{e}" for a in "zyx"]].to_numpy() for e in "01")
     each = [np.argwhere(labels == number).T for number in index.object_id]
-    together = corner_points(np.concatenate(each, 1), Runs([v.shape[1] for v in each]), lo, hi)
+    together = face_points(np.concatenate(each, 1), Runs([v.shape[1] for v in each]), lo, hi)
     for number, points in zip(index.object_id, together, strict=True):
-        around = np.lib.stride_tricks.sliding_window_view(np.pad(labels == number, 1), (2, 2, 2))
-        held = around.sum(axis=(3, 4, 5))
-        assert points.tolist() == np.argwhere((held > 0) & (held < 8)).tolist()
-    assert len(together[-1]) == 4**3 - 2**3
+        assert sorted(points.tolist()) == sorted(faces_of(labels, number).tolist())
+    assert len(together[-1]) == 6 * 3**2
 
 
 @pytest.mark.parametrize("limit", [1, 20_000])

@@ -251,6 +251,43 @@ def test_a_fibril_that_parts_in_two_is_told_whichever_way_it_is_gone_through(asi
         assert links["other_id"].gt(0).all()
 
 
+def test_who_crosses_the_border_of_the_image_neither_starts_nor_ends():
+    """One leans out of the image and one into it; a third ends beside them."""
+
+    def out(z):
+        return (20, 50 + z)
+
+    mask = rods(30, out, lambda z: (40, z - 12), lambda z: (24, 20) if z < 15 else None)
+    _, index, links = separated(mask)
+    assert len(index) == 3
+    assert links[["kind", "slice"]].to_numpy().tolist() == [["end", 14]]
+
+
+@pytest.mark.parametrize("depth_nm", [50, 200])
+@pytest.mark.parametrize("scatter", [0, 1])
+def test_evenly_spaced_fibrils_that_end_or_are_missing_do_not_change_places(depth_nm, scatter):
+    """8 × 8 rods of 5 px, 20 px apart: half of them end at once, one by one, or are missing."""
+    off = np.random.default_rng(0).uniform(-scatter, scatter, (64, 2))
+    at = np.stack(np.divmod(np.arange(64), 8), 1) * 20 + 15 + off
+    y, x = np.indices((170, 170))
+    discs = [np.hypot(y - cy, x - cx) < 5 for cy, cx in at]
+    whole = np.zeros((24, 170, 170), np.uint16)
+    for n, disc in enumerate(discs, 1):
+        whole[:, disc] = n
+    at_once, one_by_one, missing = whole.copy(), whole.copy(), whole.copy()
+    for n, disc in enumerate(discs):
+        if n % 8 >= 4:
+            at_once[12:, disc] = 0
+        one_by_one[8 + n % 8 :, disc] = 0
+    missing[12, :, 85:] = 0
+    for truth, ended in ((at_once, 32), (one_by_one, 64), (missing, 0)):
+        ids, index, links = separated((truth > 0).astype(np.uint8), size=(depth_nm, 10, 10))
+        assert len(index) == 64
+        assert all(len(np.unique(ids[truth == n])) == 1 for n in range(1, 65))
+        assert links["kind"].tolist().count("end") == ended
+        assert set(links["kind"]) <= {"end", "gap"}
+
+
 def test_a_boundary_parts_what_touches():
     mask, edge = np.zeros((8, 20, 40), np.uint8), np.zeros((8, 20, 40), np.uint8)
     mask[:, 5:15, 5:35] = 1

@@ -81,7 +81,7 @@ rule separate_objects:
     params:
         min_volume_um3=setting("min_volume_um3"),
         slices=lambda wildcards: slices_settings(wildcards, "max_gap", "min_area_nm2"),
-        revision=2,
+        revision=3,
     script:
         "../../scripts/separate_objects.py"
 
@@ -160,7 +160,7 @@ rule measure_pairs:
         settings=lambda wildcards: {"neighbours": of(wildcards)["neighbours"]},
         slab=lambda wildcards: int(wildcards.slab),
         slabs=lambda wildcards: int(wildcards.slabs),
-        revision=1,
+        revision=2,
     script:
         "../../scripts/measure_pairs.py"
 

@@ -147,13 +147,22 @@ def extents(curves: Curves, points: Points, reach, aside) -> np.ndarray:
     it goes from 0 to the length of its line.
     """
     runs, found = points.runs, []
-    for point, outward in curves.ends:
+    for point, outward, curved in curves.ends:
         offset = points.at - runs.spread(point)
         ahead = (offset * runs.spread(outward)).sum(axis=0)
         near = np.flatnonzero(np.abs(ahead) < runs.spread(reach))
-        ahead, owner = ahead[near], runs.owner[near]
-        far = (offset.take(near, axis=1) ** 2).sum(axis=0) - ahead**2
-        held = far < (aside**2).take(owner)
+        offset, ahead, owner = offset.take(near, axis=1), ahead[near], runs.owner[near]
+        inwards = (offset * curved.take(owner, axis=1)).sum(axis=0)
+        curvature = np.sqrt((curved**2).sum(axis=0)).take(owner)
+        # on the circle that the line ends as: along it and aside of it
+        turn = np.arctan2(curvature * ahead, 1 - inwards)
+        bent = curvature > 0
+        far = (offset**2).sum(axis=0) - ahead**2
+        radius = 1 / np.where(bent, curvature, 1)
+        flat = far - np.where(bent, inwards * radius, 0) ** 2
+        radial = np.hypot(ahead, radius - inwards * radius) - radius
+        ahead = np.where(bent, turn * radius, ahead)
+        held = np.where(bent, flat + radial**2, far) < (aside**2).take(owner)
         width = np.sqrt(((outward * points.size) ** 2).sum(axis=0))
         found.append(last_of(ahead[held], runs.chosen(near[held]), width))
     zero = np.zeros(len(runs))

@@ -8,6 +8,8 @@ from scipy.spatial import cKDTree
 
 from blockface.runs import Runs
 
+FULL = 5  # points of a line from which on it ends bent; of fewer the centroids are too uncertain
+STRAIGHT = 1.0  # radian: as much as a line turns at most beyond its ends
 FEW_PAIRS = 200_000  # of points and samples of which all distances are looked at
 
 
@@ -27,10 +29,11 @@ class Projected:
 class Curves:
     """Cubic splines through the points (3, n) of objects, sampled every ``step`` (k,) nm.
 
-    An open one ends without curvature and goes on straight for ``beyond`` (k,) nm; a ``closed``
-    (k,) one comes back to its first point. ``at``, ``tangent`` and ``bend`` (curvature vector,
-    1/nm) of the samples are (3, m), ``s`` (m,) is the arc length from the first point, ``length``
-    (k,) that of the spline; ``ends`` are the point (3, k) and the direction outward (3, k) there.
+    An open one goes on for ``beyond`` (k,) nm along the circle that it ends as; a ``closed`` (k,)
+    one comes back to its first point. ``at``, ``tangent`` and ``bend`` (curvature vector, 1/nm) of
+    the samples are (3, m), ``s`` (m,) is the arc length from the first point, ``length`` (k,) that
+    of the spline; ``ends`` are the point, the direction outward and the curvature vector there, all
+    (3, k).
     """
 
     def __init__(self, points: np.ndarray, runs: Runs, step, beyond, closed: np.ndarray):
@@ -58,20 +61,25 @@ class Curves:
         s[core.first] = 0
         s = core.cumulated(s)
         self.length = s[core.last]
-        self.ends = (
-            (at[:, core.first], -tangent[:, core.first]),
-            (at[:, core.last], tangent[:, core.last]),
-        )
+        most = STRAIGHT / np.maximum(beyond, step)
+        self.ends = [
+            (at[:, row], side * tangent[:, row], limited(bend[:, row], most))
+            for row, side in ((core.first, -1), (core.last, 1))
+        ]
         more = np.where(closed, 0, np.ceil(beyond / step)).astype(int)
         self.runs = Runs(core.counts + 2 * more)
         number = self.runs.within - self.runs.spread(more)
         inside = np.clip(number, 0, self.runs.spread(count))
         out = (number - inside) * self.runs.spread(step)
         rows = inside + self.runs.spread(core.first)
-        self.tangent = tangent.take(rows, axis=1)
-        self.at = at.take(rows, axis=1) + out * self.tangent
-        self.bend = bend.take(rows, axis=1) * (out == 0)
-        self.s = s.take(rows) + out
+        self.tangent, self.at = tangent.take(rows, axis=1), at.take(rows, axis=1)
+        self.bend, self.s = bend.take(rows, axis=1), s.take(rows) + out
+        for (point, outward, curved), side in zip(self.ends, (-1, 1), strict=True):
+            past = np.flatnonzero(side * out > 0)
+            owner, far = self.runs.owner[past], np.abs(out[past])
+            self.at[:, past], away = on_circle(point, outward, curved, owner, far)
+            self.tangent[:, past] = side * away
+            self.bend[:, past] = 0
 
     def project(self, at: np.ndarray, runs: Runs) -> Projected:
         """The points ``at`` (3, n) on the lines of the objects whose they are."""
@@ -108,10 +116,32 @@ class Curves:
         return found / np.sqrt((found**2).sum(axis=0))
 
 
-def second_derivatives(t, points: np.ndarray, runs: Runs, closed: np.ndarray) -> np.ndarray:
-    """Those (3, n) at ``t`` (n,) of the natural, or periodic, cubic splines through ``points``.
+def limited(vectors: np.ndarray, most: np.ndarray) -> np.ndarray:
+    """Vectors (3, k), shortened where they are longer than ``most`` (k,)."""
+    length = np.sqrt((vectors**2).sum(axis=0))
+    return vectors * np.minimum(1, most / np.maximum(length, most))
 
-    The natural ones are solved together: nothing links the rows of one object to another's.
+
+def on_circle(point, outward, curved, owner, far) -> tuple[np.ndarray, np.ndarray]:
+    """Points (3, n) ``far`` (n,) nm along circles from their ends on, and the directions there.
+
+    The ends (3, k) of ``owner`` (n,) are a ``point``, the direction and the curvature vector.
+    """
+    curvature = np.sqrt((curved**2).sum(axis=0))
+    normal = (curved / np.where(curvature > 0, curvature, 1)).take(owner, axis=1)
+    ahead = outward.take(owner, axis=1)
+    turn = curvature.take(owner) * far
+    # sin(t) / t and (1 - cos(t)) / t: a straight line is a circle, too
+    along, aside = np.sinc(turn / np.pi), np.sinc(turn / 2 / np.pi) ** 2 * turn / 2
+    at = point.take(owner, axis=1) + far * (along * ahead + aside * normal)
+    return at, np.cos(turn) * ahead + np.sin(turn) * normal
+
+
+def second_derivatives(t, points: np.ndarray, runs: Runs, closed: np.ndarray) -> np.ndarray:
+    """Those (3, n) at ``t`` (n,) of the open, or periodic, cubic splines through ``points``.
+
+    The open ones end as bent as they are at the last point but one. They are solved together:
+    nothing links the rows of one object to another's.
     """
     h, slope = chords(t, points, runs)
     inner = np.ones(len(t), bool)
@@ -120,8 +150,12 @@ def second_derivatives(t, points: np.ndarray, runs: Runs, closed: np.ndarray) ->
     diagonal, right = np.ones(len(t)), np.zeros_like(points)
     diagonal[1:-1][inner[1:-1]] = 2 * (h[:-1] + h[1:])[inner[1:-1]]
     right[:, inner] = 6 * np.diff(slope)[:, inner[1:-1]]
-    beside = np.where(inner[1:] & inner[:-1], h, 0)
-    out = dgtsv(beside, diagonal, beside, right.T)[3].T
+    # the row of an inner point has h to either side; that of an end is M - M beside = 0
+    ended = np.repeat(~closed & (runs.counts >= FULL), runs.counts)
+    below, above = np.where(inner[1:], h, 0), np.where(inner[:-1], h, 0)
+    above[runs.first[ended[runs.first]]] = -1
+    below[runs.last[ended[runs.last]] - 1] = -1
+    out = dgtsv(below, diagonal, above, right.T)[3].T
     for k in np.flatnonzero(closed):
         rows = runs.slices[k]
         mine = slice(rows.start, rows.stop - 1)

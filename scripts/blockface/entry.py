@@ -79,7 +79,8 @@ def class_names(stack: Stack, classes: dict | None) -> dict[int, str]:
         more = f" and {len(unknown) - LISTED} more" if len(unknown) > LISTED else ""
         raise InputError(
             f"{stack.source}: value(s) {listed}{more} without a class, expected "
-            f"{', '.join(map(str, sorted(names)))} or 0; name them under classes:"
+            f"{', '.join(map(str, sorted(names)))} or 0; name them under classes, as in "
+            f"{{{unknown[0]}: name}}"
         )
     return names
 

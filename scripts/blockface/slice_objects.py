@@ -86,7 +86,7 @@ class Linked:
             log.log(
                 logging.WARNING if share > MUCH else logging.INFO,
                 "%s: %d cross-sections of less than %g pixels belong to no fibril and are left "
-                "out, %.2g %% of the voxels; if fibrils are as thin, lower slices.min_area_nm2 "
+                "out, %.3g %% of the voxels; if fibrils are as thin, lower slices.min_area_nm2 "
                 "(now %g)", self.name, small[0], least, share, least * pixel,
             )  # fmt: skip
 

@@ -94,6 +94,24 @@ def test_helix(tmp_path, turn, spacing):
 
 
 @pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize(("radii", "turn"), [(6, 1.5), (6, 2.4), (10, 1.0), (20, 0.7)])
+def test_short_arc_that_is_cut_straight_across(tmp_path, radii, turn, spacing):
+    """A fibril of radius r bent to a circle of so many r, over ``turn`` radians, in any plane."""
+    thick = {10.0: 60.0, 50.0: 120.0, 200.0: 480.0}[spacing[0]]
+    bent, u = radii * thick, np.linspace(-turn / 2, turn / 2, 2001)
+    arc = np.stack([bent * np.sin(u), bent * (np.cos(u) - np.cos(turn / 4)), 0 * u], 1)
+    for number in range(3):
+        plane, _ = np.linalg.qr(np.random.default_rng([number, radii]).normal(size=(3, 3)))
+        points = arc @ plane
+        mask = mask_of(tube(points, thick), np.ptp(points, axis=0) + 2 * thick, spacing)
+        line = line_of(tmp_path / f"{number}.zarr", mask, spacing)
+        chord = np.linalg.norm(points[-1] - points[0])
+        close = 0.03 if spacing[0] == 200 else 0.015
+        assert line.length == pytest.approx(bent * turn, rel=close)
+        assert np.linalg.norm(line.displacement) == pytest.approx(chord, rel=2 * close)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
 def test_ball_and_ellipsoids(tmp_path, spacing):
     close = 0.03 if spacing[0] == 200 else 0.01
     scale = 3 if spacing[0] == 200 else 1

@@ -152,21 +152,30 @@ def extents(curves: Curves, points: Points, reach, aside) -> np.ndarray:
         ahead = (offset * runs.spread(outward)).sum(axis=0)
         near = np.flatnonzero(np.abs(ahead) < runs.spread(reach))
         offset, ahead, owner = offset.take(near, axis=1), ahead[near], runs.owner[near]
-        inwards = (offset * curved.take(owner, axis=1)).sum(axis=0)
-        curvature = np.sqrt((curved**2).sum(axis=0)).take(owner)
-        # on the circle that the line ends as: along it and aside of it
-        turn = np.arctan2(curvature * ahead, 1 - inwards)
-        bent = curvature > 0
         far = (offset**2).sum(axis=0) - ahead**2
-        radius = 1 / np.where(bent, curvature, 1)
-        flat = far - np.where(bent, inwards * radius, 0) ** 2
-        radial = np.hypot(ahead, radius - inwards * radius) - radius
-        ahead = np.where(bent, turn * radius, ahead)
-        held = np.where(bent, flat + radial**2, far) < (aside**2).take(owner)
+        bent = np.flatnonzero(curved.any(axis=0).take(owner))
+        ahead[bent], far[bent] = along_circle(
+            offset.take(bent, axis=1), ahead[bent], curved.take(owner[bent], axis=1)
+        )
+        held = far < (aside**2).take(owner)
         width = np.sqrt(((outward * points.size) ** 2).sum(axis=0))
         found.append(last_of(ahead[held], runs.chosen(near[held]), width))
     zero = np.zeros(len(runs))
     return np.where(curves.closed, [zero, curves.length], [-found[0], curves.length + found[1]])
+
+
+def along_circle(offset, ahead, curved) -> tuple[np.ndarray, np.ndarray]:
+    """How far points lie along circles, and the square of how far aside of them, (n,) each.
+
+    ``offset`` (3, n) from where the circles begin, ``ahead`` (n,) of it in their direction,
+    ``curved`` (3, n) their curvature vectors, not 0. Right for circles that are nearly straight.
+    """
+    curvature = np.sqrt((curved**2).sum(axis=0))
+    inwards = (offset * curved).sum(axis=0) / curvature
+    over, towards = curvature * ahead, 1 - curvature * inwards
+    radial = (curvature * (ahead**2 + inwards**2) - 2 * inwards) / (np.hypot(over, towards) + 1)
+    far = np.maximum(0, (offset**2).sum(axis=0) - ahead**2 - inwards**2) + radial**2
+    return np.arctan2(over, towards) / curvature, far
 
 
 def last_of(s: np.ndarray, runs: Runs, width: np.ndarray) -> np.ndarray:

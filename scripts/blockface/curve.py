@@ -8,6 +8,7 @@ from scipy.spatial import cKDTree
 
 from blockface.runs import Runs
 
+ALIKE = 0.7  # cosine of the angle between curvatures that agree
 FULL = 5  # points of a line from which on it ends bent; of fewer the centroids are too uncertain
 STRAIGHT = 1.0  # radian: as much as a line turns at most beyond its ends
 FEW_PAIRS = 200_000  # of points and samples of which all distances are looked at
@@ -72,14 +73,15 @@ class Curves:
         inside = np.clip(number, 0, self.runs.spread(count))
         out = (number - inside) * self.runs.spread(step)
         rows = inside + self.runs.spread(core.first)
-        self.tangent, self.at = tangent.take(rows, axis=1), at.take(rows, axis=1)
-        self.bend, self.s = bend.take(rows, axis=1), s.take(rows) + out
+        self.tangent = tangent.take(rows, axis=1)
+        self.at = at.take(rows, axis=1) + out * self.tangent
+        self.bend = bend.take(rows, axis=1) * (out == 0)
+        self.s = s.take(rows) + out
         for (point, outward, curved), side in zip(self.ends, (-1, 1), strict=True):
-            past = np.flatnonzero(side * out > 0)
+            past = np.flatnonzero((side * out > 0) & self.runs.spread(curved.any(axis=0)))
             owner, far = self.runs.owner[past], np.abs(out[past])
             self.at[:, past], away = on_circle(point, outward, curved, owner, far)
             self.tangent[:, past] = side * away
-            self.bend[:, past] = 0
 
     def project(self, at: np.ndarray, runs: Runs) -> Projected:
         """The points ``at`` (3, n) on the lines of the objects whose they are."""
@@ -125,23 +127,24 @@ def limited(vectors: np.ndarray, most: np.ndarray) -> np.ndarray:
 def on_circle(point, outward, curved, owner, far) -> tuple[np.ndarray, np.ndarray]:
     """Points (3, n) ``far`` (n,) nm along circles from their ends on, and the directions there.
 
-    The ends (3, k) of ``owner`` (n,) are a ``point``, the direction and the curvature vector.
+    The ends (3, k) of ``owner`` (n,) are a ``point``, the direction and the curvature vector, which
+    is not 0.
     """
+    point, ahead, curved = (v.take(owner, axis=1) for v in (point, outward, curved))
     curvature = np.sqrt((curved**2).sum(axis=0))
-    normal = (curved / np.where(curvature > 0, curvature, 1)).take(owner, axis=1)
-    ahead = outward.take(owner, axis=1)
-    turn = curvature.take(owner) * far
-    # sin(t) / t and (1 - cos(t)) / t: a straight line is a circle, too
+    normal, turn = curved / curvature, curvature * far
+    # sin(t) / t and (1 - cos(t)) / t, right for small turns, too
     along, aside = np.sinc(turn / np.pi), np.sinc(turn / 2 / np.pi) ** 2 * turn / 2
-    at = point.take(owner, axis=1) + far * (along * ahead + aside * normal)
+    at = point + far * (along * ahead + aside * normal)
     return at, np.cos(turn) * ahead + np.sin(turn) * normal
 
 
 def second_derivatives(t, points: np.ndarray, runs: Runs, closed: np.ndarray) -> np.ndarray:
     """Those (3, n) at ``t`` (n,) of the open, or periodic, cubic splines through ``points``.
 
-    The open ones end as bent as they are at the last point but one. They are solved together:
-    nothing links the rows of one object to another's.
+    The open ones end as bent as they are at the last point but one, if that is bent like the one
+    before it, else straight. They are solved together: nothing links the rows of one object to
+    another's.
     """
     h, slope = chords(t, points, runs)
     inner = np.ones(len(t), bool)
@@ -150,17 +153,25 @@ def second_derivatives(t, points: np.ndarray, runs: Runs, closed: np.ndarray) ->
     diagonal, right = np.ones(len(t)), np.zeros_like(points)
     diagonal[1:-1][inner[1:-1]] = 2 * (h[:-1] + h[1:])[inner[1:-1]]
     right[:, inner] = 6 * np.diff(slope)[:, inner[1:-1]]
-    # the row of an inner point has h to either side; that of an end is M - M beside = 0
-    ended = np.repeat(~closed & (runs.counts >= FULL), runs.counts)
+    # the row of an inner point has h to either side; that of an end is M = 0, or M - M beside = 0
     below, above = np.where(inner[1:], h, 0), np.where(inner[:-1], h, 0)
-    above[runs.first[ended[runs.first]]] = -1
-    below[runs.last[ended[runs.last]] - 1] = -1
+    out = dgtsv(below, diagonal, above, right.T)[3].T
+    long = ~closed & (runs.counts >= FULL)
+    above[alike(out, runs.first[long], 1)] = -1
+    below[alike(out, runs.last[long], -1) - 1] = -1
     out = dgtsv(below, diagonal, above, right.T)[3].T
     for k in np.flatnonzero(closed):
         rows = runs.slices[k]
         mine = slice(rows.start, rows.stop - 1)
         out[:, rows] = periodic(h[mine], slope[:, mine])
     return out
+
+
+def alike(second, ends: np.ndarray, inwards: int) -> np.ndarray:
+    """Those of the ``ends`` whose next two points inwards are bent to the same side."""
+    one, two = (second.take(ends + n * inwards, axis=1) for n in (1, 2))
+    size = np.sqrt((one**2).sum(axis=0) * (two**2).sum(axis=0))
+    return ends[(one * two).sum(axis=0) > ALIKE * size]
 
 
 def chords(t: np.ndarray, points: np.ndarray, runs: Runs) -> tuple[np.ndarray, np.ndarray]:

@@ -178,6 +178,7 @@ def test_changed_annotations_train_this_iteration_again_and_no_other(second, tmp
         (("datasets", "demo", "training", "steps"), 151, TRAINED),
         (("datasets", "demo", "patches", "size"), 64, CHOSEN),
         (("datasets", "demo", "held_out_slices"), [30], ROUND),
+        (("datasets", "demo", "class_priority"), ["fibril"], ROUND),
         (("denoisers", "d", "training", "steps"), 11, DENOISED),
         (("denoisers", "d", "extra_noise"), 0.5, DENOISED),
         (("seed",), 4, DENOISED | CHOSEN),

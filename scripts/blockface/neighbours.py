@@ -37,19 +37,21 @@ def face_points(voxels: np.ndarray, runs: Runs, lo: np.ndarray, hi: np.ndarray) 
     """
     stride, base = numbering((hi - lo).T + 1)
     own = ((voxels - runs.spread(lo.T)) * runs.spread(stride)).sum(axis=0) + runs.spread(base)
-    found = [[] for _ in lo]
+    points, owners = [], []
     for axis, middle in enumerate(0.5 * (1 - np.eye(3))):
         count = np.zeros(base[-1] + np.prod(hi[-1] - lo[-1] + 1), np.uint8)
         count[own] = 1  # no voxel comes twice, so there is nothing to add up within
         count[own + runs.spread(stride[axis])] += 1
         number = np.flatnonzero(count == 1)
-        parts = np.split(number, number.searchsorted(base[1:]))
-        for points, part, first, (plane, row, _), corner in zip(
-            found, parts, base, stride.T, lo, strict=True
-        ):
-            z, rest = np.divmod(part - first, plane)
-            points.append(np.stack([z, *np.divmod(rest, row)], 1) + (corner + middle))
-    return [np.concatenate(points) for points in found]
+        owner = base[1:].searchsorted(number, side="right")
+        z, rest = np.divmod(number - base.take(owner), stride[0].take(owner))
+        at = np.stack([z, *np.divmod(rest, stride[1].take(owner))], 1)
+        points.append(at + (lo + middle).take(owner, axis=0))
+        owners.append(owner)
+    owner = np.concatenate(owners)
+    order = np.argsort(owner, kind="stable")
+    ends = np.bincount(owner, minlength=len(lo)).cumsum()
+    return np.split(np.concatenate(points).take(order, axis=0), ends[:-1])
 
 
 def box_gaps(lo, hi, others_lo, others_hi) -> np.ndarray:

@@ -46,6 +46,17 @@ def test_probability_becomes_objects(tmp_path, slabs):
     assert read_table(tmp_path / "index.parquet").equals(index)
 
 
+def test_a_class_with_nothing_in_it_is_told(tmp_path, caplog):
+    labels = np.zeros((6, 20, 20), np.uint8)
+    labels[:, 5:9, 5:9] = 1
+    path = str(tmp_path / "labels.zarr")
+    names = {"1": "fibril", "2": "cell"}
+    create_volume(path, labels.shape, np.uint8, SIZE, classes=names)[:] = labels
+    separate(tmp_path, 1, labels=path)
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == ["cell: no objects; look at the prediction, threshold and min_volume_um3"]
+
+
 @pytest.mark.parametrize("slabs", [1, 3])
 def test_each_class_comes_apart_its_own_way(tmp_path, slabs):
     classes = np.zeros((40, 24, 40), np.uint8)

@@ -63,7 +63,10 @@ def main(*, patches, model, history, settings, seed, threads) -> None:
     )
     write_table(log, history)
     tiling, finish = Tiling(views=settings["views"]), finisher(boundary)
-    asked, known = settings["calibration"] > 0, (trained, images, aside, attributes["places"])
+    calibration = {}
+    if settings["calibration"] > 0:
+        known = images, aside, attributes["places"]
+        calibration = calibrate(trained, *known, finish, tiling, hardware, len(values), without)
     task = {
         "kind": "segmenter",
         "views": settings["views"],
@@ -72,9 +75,7 @@ def main(*, patches, model, history, settings, seed, threads) -> None:
         "voxel_size_nm": attributes["voxel_size_nm"],
         "denoised": attributes["denoised"],
         "boundary": boundary,
-        "calibration": calibrate(*known, finish, tiling, hardware, len(values), without)
-        if asked
-        else {},
+        "calibration": calibration,
     }
     save_model(model, trained, task)
     Path(f"{model}.checkpoint").unlink(missing_ok=True)

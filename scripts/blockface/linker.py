@@ -73,9 +73,10 @@ class Linker:
         self.look_around(owner, cuts, places, area, free)
         has = np.flatnonzero(owner >= 0)
         parts += [Parts.of(sections, owner[has], has), Parts.of(sections, pieces[1], pieces[0])]
-        whole = np.ones(len(tracks), bool)
+        whole, edge = np.ones(len(tracks), bool), at_edge(sections, plane.shape)
         whole[[i for cut in cuts for i in cut.number]] = False
-        edge = at_edge(sections, plane.shape)
+        # of a cut cross-section it is not known who of them reaches the border: an end is told
+        tracks.edge[~whole] = False
         tracks.edge[has] = edge[owner[has]]
         events = self.seen(z, Parts.summed(parts), whole)
         number = np.full(len(sections), -1)

@@ -4,7 +4,7 @@ import numpy as np
 
 from blockface.annotation_files import AnnotationFile, Bundle
 from blockface.clashes import TWO_CLASSES, TWO_FOLDERS, Clashes
-from blockface.priority import Priority
+from blockface.priority import Priority, shared
 from blockface.reviewed import Codes
 from blockface.scores import UNKNOWN
 from blockface.volume import row_depth
@@ -93,7 +93,7 @@ def _paint_slice(
     for file, region, paint in _reviewed(active, z, (y0, x0), painted.shape):
         if (both := priority.undecided(painted, paint)).any():
             clashes.note(TWO_CLASSES, [f.name for f in files], both, z, y0, x0)
-        file.shared_voxels += int(((painted > 0) & (paint > 0) & (painted != paint)).sum())
+        file.shared_voxels += int(np.count_nonzero(shared(painted, paint)))
         painted = priority.merge(painted, paint)
         for c in file.classes:
             covered[c] |= region

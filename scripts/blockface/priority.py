@@ -23,6 +23,10 @@ class Priority:
         return np.where(first, one, other)
 
     def undecided(self, one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Where both arrays hold a class, not the same, and neither goes before the other."""
-        both = (one > 0) & (other > 0) & (one != other)
-        return both & (self.rank[one] == self.rank[other])
+        """Where two arrays of classes say different ones, and neither goes before the other."""
+        return shared(one, other) & (self.rank[one] == self.rank[other])
+
+
+def shared(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Where both arrays hold a class, and not the same."""
+    return (one > 0) & (other > 0) & (one != other)

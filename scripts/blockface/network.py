@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 CONTEXTS = ("2d", "2.5d", "3d")
+MOST_Z = 8  # z is pooled so often in all: more would take more slices than memory has room for
 
 
 @dataclass(frozen=True)
@@ -46,15 +47,16 @@ class Network:
 
         In 2-D 3 × 3 and 2 × 2 everywhere. A volumetric network leaves z alone, kernels and
         pooling, while a voxel is at least twice as deep as it is wide (the rule of nnU-Net,
-        doi:10.1038/s41592-020-01008-z); pooling in plane then makes the voxels even.
+        doi:10.1038/s41592-020-01008-z); pooling in plane then makes the voxels even. z is pooled
+        MOST_Z times at most.
         """
         z, width = self.voxel_size_nm[0], min(self.voxel_size_nm[1:]) * self.stride
-        found, pooling = [], (1, 1, 1)
+        found, pooling, pooled = [], (1, 1, 1), 1
         for _ in range(self.depth):
             even = self.volumetric and z < 2 * width
             found.append(Level((3 if even else 1, 3, 3), pooling))
-            pooling = (2 if even else 1, 2, 2)
-            z, width = z * pooling[0], width * 2
+            pooling = (2 if even and pooled < MOST_Z else 1, 2, 2)
+            z, width, pooled = z * pooling[0], width * 2, pooled * pooling[0]
         return found
 
     @property

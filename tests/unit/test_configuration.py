@@ -57,7 +57,7 @@ def test_defaults_are_filled_in_at_every_level():
     assert made["seed"] == 0
     assert made["slabs"] == 1
     assert made["denoisers"]["d"]["network"] == {"base": 8, "depth": 4, "stride": 1}
-    assert made["datasets"]["s"]["network"] == {"base": 32, "depth": 3, "stride": 2}
+    assert made["datasets"]["s"]["network"] == {"base": 16, "depth": 3, "stride": 2}
     assert made["datasets"]["s"]["classes"] == {}
     assert made["datasets"]["s"]["corrections"]["count"] == 2
     assert made["datasets"]["s"]["min_volume_um3"] == 0

@@ -31,6 +31,14 @@ def test_even_voxels_are_pooled_alike_and_flat_networks_never_in_z():
     assert Network(outputs=1, voxel_size_nm=(8, 8, 8)).multiple_z == 1
 
 
+@pytest.mark.parametrize("depth", [4, 5, 6])
+def test_a_deeper_network_needs_no_more_slices(depth):
+    levels = deep((8, 8, 8), depth=depth).levels
+    assert [level.pooling[0] for level in levels[1:]] == [2, 2, 2, 1, 1][: depth - 1]
+    assert [level.pooling[1:] for level in levels[1:]] == [(2, 2)] * (depth - 1)
+    assert neighbours("3d", None, {"depth": depth, "stride": 1}, (8, 8, 8)) == 8
+
+
 def test_slices_that_a_network_needs():
     size = {"depth": 4, "stride": 2}
     assert neighbours("2d", None, size, SERIAL) == 0

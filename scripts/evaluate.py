@@ -98,7 +98,7 @@ def corrected(before, truth, rounds, iteration, held_out, level) -> pd.DataFrame
         if row["dice"] < 0.05:
             log.warning(
                 "%(class)s: prediction and correction hardly overlap (Dice %(dice).3f);"
-                " do the masks belong to this stack?",
+                " was hardly any of it predicted? If not so, do the masks belong to this stack?",
                 row,
             )
     return found.assign(iteration=iteration - 1, split="corrected")

@@ -64,8 +64,11 @@ def nifti(path, array, size, first, ras=False, unit=1.0):
     nibabel.save(image, path)
 
 
-def slicer(path, masks, size, first, layers=False, ras=False, crop=True):
-    """A .seg.nrrd of Slicer: labels in one layer or a layer each; cut to what is painted."""
+def slicer(path, masks, size, first, layers=False, ras=False, crop=True, below=None):
+    """A .seg.nrrd of Slicer: labels in one layer or a layer each; cut to what is painted.
+
+    ``below``: voxels (z, y, x) of the image that it was painted on, if the file is to tell.
+    """
     names, arrays = list(masks), [m.astype(np.uint8) for m in masks.values()]
     stack = np.stack(arrays) if layers else label_map(masks)[None]
     if crop and stack.any():
@@ -90,6 +93,13 @@ def slicer(path, masks, size, first, layers=False, ras=False, crop=True):
             f"Segment{i}_Layer": str(i if layers else 0), f"Segment{i}_Color": "0.5 0.1 1",
         }  # fmt: skip
     header["Segmentation_ReferenceImageExtentOffset"] = "-3 0 7"
+    if below:
+        matrix = "".join(f"{n:g};" for n in np.diag([*size[::-1], 1.0]).ravel())
+        ends = "".join(f"0;{n - 1};" for n in below[::-1])
+        header["Segmentation_ConversionParameters"] = (
+            "Collapse labelmaps|1|Merge the labelmaps.&"
+            f"Reference image geometry|{matrix}{ends}|Image geometry description string.&"
+        )
     array = np.moveaxis(stack, 0, -1) if layers else stack[0]
     nrrd.write(str(path), np.ascontiguousarray(array), header, index_order="C")
 

@@ -3,6 +3,8 @@
 import logging
 import re
 
+import numpy as np
+
 from blockface.errors import InputError
 from blockface.layers import Reference
 from blockface.predicted import FILE
@@ -11,14 +13,14 @@ from blockface.rounds import REGIONS, by, intersection
 log = logging.getLogger(__name__)
 
 
-def refuse_empty(files: list, reference: Reference, first: bool) -> None:
+def refuse_empty(files: list, first: bool) -> None:
     """Raise InputError where an empty mask (an `AnnotationFile`) leaves open what was reviewed."""
     for file in files:
         if file.painted.any() or file.listed:
             continue
-        if file.placement.shape == tuple(reference.shape):
+        if file.by_slice:
             raise InputError(
-                f"{file.path}: an empty mask over the whole stack says nothing; paint in it, "
+                f"{file.told}: an empty mask over the whole stack says nothing; paint in it, "
                 f"remove it, or say in {REGIONS} beside it where the class is absent"
             )
         if first and not file.predicted and not any(f.painted.any() for f in files):
@@ -34,9 +36,8 @@ def note_unpainted(file, reference: Reference) -> None:
     A crop counts as reviewed whole; a mask of another, narrower stack looks just the same.
     """
     bare = file.painted.size - int((file.painted > 0).sum())
-    whole = file.placement.shape == tuple(reference.shape)
     deep = file.placement.shape[0] == reference.shape[0] > 1
-    if whole or not deep or not bare or file.listed or file.predicted:
+    if file.by_slice or not deep or not bare or file.listed or file.predicted:
         return
     note = (
         f"a crop through all {reference.shape[0]} slices of the stack; {bare} without paint count "
@@ -55,7 +56,7 @@ def refuse_other_size(files: list, reference: Reference) -> None:
     stack = tuple(reference.shape)
     for file in files:
         size, corner = tuple(file.placement.shape), tuple(file.placement.offset)
-        if size == stack or any(corner) or file.listed or file.predicted:
+        if file.by_slice or any(corner) or file.listed or file.predicted:
             continue
         beside = [f.painted for f in files if tuple(f.placement.shape) == size]
         bare = int((sum(beside) == 0).sum())
@@ -73,26 +74,29 @@ def refuse_alone(files: list, reference: Reference) -> None:
     Its slices of context would count as reviewed.
     """
     for file in files:
-        named = re.match(r"z(\d{4,})_", file.path.name)
+        names = file.path.name, file.layer
+        named = next((m for n in names if (m := re.match(r"z(\d{4,})[_.]", n))), None)
         first, slices = file.extent[0], file.placement.shape[0]
         if file.listed or named is None or slices == 1 or slices == reference.shape[0]:
             continue
         if first <= int(named[1]) < first + slices:
             raise InputError(
-                f"{file.path}: named like a place handed out for correction, with {slices} slices, "
+                f"{file.told}: named like a place handed out for correction, with {slices} slices, "
                 f"but without {FILE} beside it, which tells the slice meant from its context; copy "
                 f"the whole folder of the place, or say in {REGIONS} beside it what was reviewed"
             )
 
 
-def note_absent(files: list, classes: dict[int, str], slices) -> None:
+def note_absent(files: list, classes: dict[int, str], slices, depth: int) -> None:
     """Tell of the masks (each an `AnnotationFile`) that are unpainted in some of ``slices``.
 
-    Of whole stacks any paint in the folder makes a slice reviewed for all of its classes. Where
-    each of two masks lacks slices of the other, that may not be what was meant: a warning.
+    ``depth`` is that of the stack. Of whole stacks any paint in the folder makes a slice reviewed
+    for all of its classes. Where each of two masks lacks slices of the other, that may not be what
+    was meant: a warning.
     """
     whole = [f for f in files if f.kind == "mask" and not f.listed]
-    bare = {id(f): {int(z) for z in slices if not f.painted[z]} for f in whole}
+    slices = np.asarray(slices, int)
+    bare = {id(f): set(slices[f.painted_in(depth)[slices] == 0].tolist()) for f in whole}
     for file in whole:
         missing = bare[id(file)]
         if not missing:

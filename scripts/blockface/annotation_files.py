@@ -15,7 +15,7 @@ from blockface.annotation_checks import (
     refuse_other_size,
     refuse_twice,
 )
-from blockface.annotation_places import place, placed_by_hand, reach
+from blockface.annotation_places import by_slice, place, placed_by_hand, reach
 from blockface.errors import InputError
 from blockface.grids import Placement
 from blockface.label_meaning import layer_meaning, meaning_of
@@ -34,6 +34,7 @@ class AnnotationFile:
 
     path: Path
     name: str
+    layer: str  # "", unless the file holds several
     kind: str  # mask or labels
     meaning: dict[int, int]  # value in the file -> class
     classes: tuple[int, ...]  # those it speaks for
@@ -46,16 +47,27 @@ class AnnotationFile:
     listed: bool = False  # in regions.tsv
     predicted: Prediction | None = None  # what was handed out, if the file lies inside that
     reach: Box = (0,) * 6  # what it speaks for: its extent, or more where it was cut to the paint
+    by_slice: bool = False  # of the whole stack: slices with paint count as reviewed
     reviewed_voxels: int = 0
     painted_voxels: int = 0
     shared_voxels: int = 0  # painted that another mask of the folder holds as another class
     _view: View | None = None
 
     @property
+    def told(self) -> str:
+        """How messages name it."""
+        return f"{self.path}: {self.layer}" if self.layer else str(self.path)
+
+    @property
     def extent(self) -> Box:
         """What of the stack the file covers."""
         ends = zip(self.placement.offset, self.placement.shape, strict=True)
         return tuple(v for o, n in ends for v in (o, o + n))
+
+    def painted_in(self, depth: int) -> np.ndarray:
+        """Painted voxels in each slice of a stack of ``depth``."""
+        first = self.placement.offset[0]
+        return np.pad(self.painted, (first, depth - first - len(self.painted)))
 
     def is_context(self, z: int) -> bool:
         """Whether slice ``z`` was handed out as context, where only changed voxels count."""
@@ -140,18 +152,18 @@ def read_bundle(
         for file in _read_file(p, name_from, classes, reference, regions, predicted)
     ]
     free = [f for f in files if not f.listed]
-    whole = [f for f in free if f.placement.shape == tuple(reference.shape)]
-    painted = np.flatnonzero(sum(f.painted for f in whole)) if whole else []
+    whole, depth = [f for f in free if f.by_slice], reference.shape[0]
+    painted = np.flatnonzero(sum(f.painted_in(depth) for f in whole)) if whole else []
     for file in free:
         file.boxes = [file.reach]
     for file in whole:
         file.boxes = [
             (a, b, 0, reference.shape[1], 0, reference.shape[2]) for a, b in runs(painted)
         ]
-    note_absent(whole, classes, painted)
+    note_absent(whole, classes, painted, depth)
     if number and predicted is None:
         refuse_alone(files, reference)
-    refuse_empty(files, reference, number == 0)
+    refuse_empty(files, number == 0)
     refuse_other_size(files, reference)
     refuse_twice(files, classes)
     missing = [n for c, n in classes.items() if not any(c in f.classes for f in files)]
@@ -183,6 +195,7 @@ def _read_file(path, name_from, classes, reference, regions, predicted) -> list[
         file = AnnotationFile(
             path,
             f"{name}:{layer.name}" if source.several else name,
+            layer.name if source.several else "",
             kind,
             values,
             spoken,
@@ -199,7 +212,7 @@ def _read_file(path, name_from, classes, reference, regions, predicted) -> list[
             file.predicted = predicted
         elif predicted:
             refuse_elsewhere(file, predicted)
-        file.reach = reach(file, layer, reference)
+        file.reach, file.by_slice = reach(file, layer, reference), by_slice(file, layer, reference)
         file.boxes = [cut for box in rows if (cut := intersection(box, file.reach))]
         if rows and not file.boxes:
             raise InputError(f"{path}: none of its regions in {REGIONS} lies inside the file")

@@ -29,9 +29,28 @@ def reach(file, layer: Layer, reference: Reference) -> Box:
     """
     if layer.cut_to_paint and file.predicted:
         return file.predicted.extent
-    if layer.cut_to_paint and file.listed:
+    if layer.cut_to_paint:
         return tuple(v for n in reference.shape for v in (0, n))
     return file.extent
+
+
+def by_slice(file, layer: Layer, reference: Reference) -> bool:
+    """Whether of a ``file`` (`AnnotationFile`) the slices with paint are what was reviewed.
+
+    Raises
+    ------
+    InputError
+        Slicer cut it to the paint, and it was painted on a part of the stack.
+    """
+    if file.listed or file.predicted:
+        return False
+    below = layer.painted_on
+    if layer.cut_to_paint and below and sorted(below) != sorted(reference.shape):
+        raise InputError(
+            f"{file.path}: painted in 3D Slicer on an image of {by(below)} voxels (z y x) against "
+            f"{by(reference.shape)} of the stack; say in {REGIONS} beside it what was reviewed"
+        )
+    return layer.cut_to_paint or file.placement.shape == tuple(reference.shape)
 
 
 def placed_by_hand(path, layer: Layer, reference, regions, rows, predicted):
@@ -43,6 +62,13 @@ def placed_by_hand(path, layer: Layer, reference, regions, rows, predicted):
         return Placement(fitting[0][::2], shape, (0, 1, 2), (False,) * 3), fitting
     if predicted and not own and shape == predicted.labels.shape:
         return Placement(predicted.offset, shape, (0, 1, 2), (False,) * 3), []
+    if shape == (1, *reference.shape[1:]):
+        raise InputError(
+            f"{path}: one slice, but the stack has {reference.shape[0]}; if it is one of a series, "
+            "save that as one file (Fiji: File > Import > Image Sequence, then save as TIFF) or "
+            f"export NRRD from Seg3D; if there is no more, say in {REGIONS} beside it where it "
+            f"lies ({', '.join(('file', *BOX))})"
+        )
     raise InputError(
         f"{path}: {by(shape)} voxels (z y x) against {by(reference.shape)} of the "
         f"stack; exported from another volume? If it is a part of it, say in {REGIONS} "

@@ -16,10 +16,14 @@ def seg3d_script(name: str, masks: list[str], centre: list[float]) -> str:
     """
     return f"""\
 # Opens this place in Seg3D. In this folder:  Seg3D2 --python={SCRIPT}
-# or, in Seg3D, Window > Python Console:  exec(open('<this folder>/{SCRIPT}').read())
+# or, in Seg3D, Window > Python Console:  HERE = r'<this folder>'
+#                                         exec(open(HERE + '/{SCRIPT}').read())
 import os
 import time
-HERE = os.path.dirname(os.path.abspath(__file__)) if '__file__' in globals() else os.getcwd()
+told = globals().get('HERE', os.getcwd())
+HERE = os.path.dirname(os.path.abspath(__file__)) if '__file__' in globals() else told
+if not os.path.isfile(os.path.join(HERE, '{SCRIPT}')):
+    raise Exception("{SCRIPT} is not in " + HERE + "; type first  HERE = r'<its folder>'")
 if '[' in HERE or ']' in HERE or '"' in HERE:
     raise Exception('Rename the folder: Seg3D cannot read paths with brackets or quotes: ' + HERE)
 MASKS = {masks!r}

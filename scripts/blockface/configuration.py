@@ -8,10 +8,12 @@ from pathlib import Path
 import jsonschema
 import yaml
 
+from blockface.corrections import TIMES
 from blockface.errors import InputError
 from blockface.methods import ways
 
 ZARR_FILES = (".zarray", ".zattrs", ".zgroup")
+NOTES = (".txt", ".md", ".html", ".pdf", ".docx", ".py")  # are no annotations
 
 
 @cache
@@ -210,14 +212,19 @@ def rounds(folder: str | Path) -> list[int]:
 
 
 def round_files(folder: str | Path, last: int) -> list[str]:
-    """Files of rounds 00 to ``last`` in a fixed order; of hidden ones only those of zarr arrays."""
+    """Files of rounds 00 to ``last`` in a fixed order that may matter; hidden ones: only zarr's.
+
+    Notes, and the times a place was opened, do not: what was learnt from a round stays as it is.
+    """
     files = []
     for number in range(last + 1):
         inside = Path(folder, f"{number:02d}").rglob("*")
         files += sorted(
             str(f)
             for f in inside
-            if f.is_file() and (not f.name.startswith(".") or f.name in ZARR_FILES)
+            if f.is_file()
+            and (not f.name.startswith(".") or f.name in ZARR_FILES)
+            and not (f.name == TIMES or f.suffix.lower() in NOTES)
         )
     return files
 

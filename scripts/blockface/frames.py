@@ -63,7 +63,15 @@ def place_first(frames: list[Frame], reference, path) -> Placement:
     found = ours or theirs
     if found is None:
         raise refused
-    if ours and theirs and not _same(ours, theirs):
+    if ours and theirs and (ours.offset, ours.shape) == (theirs.offset, theirs.shape):
+        if not _same(ours, theirs):
+            raise InputError(
+                f"{path}: the file of the stack says that an axis of it runs backwards, and Seg3D "
+                "turns what it opens: whether this was painted on that file or on one exported "
+                "from Blockface, and so which side is which, cannot be told; save the stack as "
+                "TIFF, name that in the configuration, and paint on it"
+            )
+    elif ours and theirs:
         raise InputError(
             f"{path}: lies at voxel {ours.offset} (z y x) by nm from the stack's first voxel, and "
             f"at {theirs.offset} by the coordinates of the stack's file; expected one place; paint "

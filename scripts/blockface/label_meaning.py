@@ -47,7 +47,9 @@ def meaning_of(path: Path, name: str, counts: dict[int, int], classes: dict[int,
         if not binary:
             raise InputError(
                 f"{path}: named after the class {classes[own]} but holds the values {listing}; "
-                "expected 0 and 1; if it is a label map put 'labels' into its name instead"
+                "expected 0 and 1; if these number single objects, make them all 1 (in Fiji: "
+                "Threshold from 1, Convert to Mask); if it is a label map of classes, put 'labels' "
+                "into its name instead"
             )
         notes = ["values 0 and 255 taken as 0 and 1"] if 255 in values else []
         if 0 not in values:

@@ -46,7 +46,8 @@ class Layer:
     """Voxels of one mask or label map, and the frames in which the file may mean their place.
 
     ``pick``, if given, makes the mask out of stored values: a bit plane, or one label. No
-    ``frames``: the file does not tell a place. ``cut_to_paint``: what lies beyond was not painted.
+    ``frames``: the file does not tell a place. ``cut_to_paint``: what lies beyond was not painted,
+    on an image of ``painted_on`` voxels, if the file tells.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Layer:
     pick: Callable[[np.ndarray], np.ndarray] | None = None
     note: str = ""
     cut_to_paint: bool = False
+    painted_on: tuple[int, int, int] | None = None
 
     def place(self, reference: Reference, path: Path) -> Placement | None:
         """Where in the stack the layer lies; None if only something beside the file can tell."""
@@ -149,10 +151,10 @@ def open_layers(path: Path, reference: Reference) -> list[Layer]:
         return [Layer(path.name.removesuffix(".zarr"), stack, frames, note=stack.note)]
     kind = ending(path)
     if kind == ".seg.nrrd":
-        segments, frames = slicer_segments(path, scratch)
+        segments, frames, below = slicer_segments(path, scratch)
+        cut = {"cut_to_paint": True, "painted_on": below}
         return [
-            Layer(s.name, s.layer, tuple(frames), partial(_equal, s.value), cut_to_paint=True)
-            for s in segments
+            Layer(s.name, s.layer, tuple(frames), partial(_equal, s.value), **cut) for s in segments
         ]
     if kind == ".nrrd":
         mask = read_mask(path, scratch)

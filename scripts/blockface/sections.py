@@ -147,14 +147,16 @@ def rounds(given: Given) -> Section | None:
     if told is None:
         return None
     path = iterations_figure(told, given.file("iterations"))
-    digests = {"annotations_sha256": "annotations", "model_sha256": "model"}
+    digests = {
+        "annotations_sha256": "annotations", "model_sha256": "model", "measured_sha256": "measured",
+    }  # fmt: skip
     short = told.assign(**{long: told[long].str[:12] for long in digests})
     short = short.drop(columns="held_out_voxels").rename(columns=digests)
     return Section(
         "Round by round",
         "What each iteration learnt from, how good it was on held-out slices, how much of it a "
         "person changed in the next round, and what was found with it. The digests tell which "
-        "annotations and network it was.",
+        "annotations and network it was, and with which settings it was measured.",
         "a Dice that fell, shares of corrections that do not go down, and numbers of objects that "
         "still move from round to round.",
         [picture(path, "All rounds so far."), table(short)],

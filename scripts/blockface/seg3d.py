@@ -90,7 +90,8 @@ def voxels_of(path: Path, header: dict, start: int, dtype, count: int, scratch) 
 
 def _multi(path, found: str) -> str:
     return (
-        f"{path}: {found}: this is a multi-component or Slicer file; export one 3-D mask per class"
+        f"{path}: {found}: this is a multi-component or Slicer file; export one 3-D mask per "
+        "class, or name a segmentation that Slicer saved <name>.seg.nrrd"
     )
 
 

@@ -29,8 +29,8 @@ class Segment:
     value: int
 
 
-def slicer_segments(path: Path, scratch=None) -> tuple[list[Segment], list[Frame]]:
-    """Segments of a .seg.nrrd and the frames in which its numbers may be meant.
+def slicer_segments(path: Path, scratch=None) -> tuple[list[Segment], list[Frame], tuple | None]:
+    """Segments of a .seg.nrrd, the frames in which its numbers may be meant, and `painted_on`.
 
     The array is often cut to what is painted; its own origin places it.
 
@@ -67,7 +67,22 @@ def slicer_segments(path: Path, scratch=None) -> tuple[list[Segment], list[Frame
     layers = [array] if len(sizes) == 3 else [array[..., i] for i in range(sizes[0])]
     segments = [_segment(number, named, header, layers, path) for number in sorted(named)]
     hand = HANDS.get(str(header.get("space", "")).lower(), "LPS")
-    return segments, both_hands(grid_of(_spatial(header), path), 1.0, hand)
+    frames = both_hands(grid_of(_spatial(header), path), 1.0, hand)
+    return segments, frames, painted_on(header)
+
+
+def painted_on(header: dict) -> tuple[int, int, int] | None:
+    """Voxels (z, y, x of the file) of the image that Slicer showed below; None if it does not tell.
+
+    Its "Reference image geometry" is a matrix of 16 numbers and first and last voxel of x, y, z.
+    """
+    told = str(header.get("Segmentation_ConversionParameters", ""))
+    found = re.search(r"Reference image geometry\|([-+.\deE;]+)\|", told)
+    numbers = found[1].strip(";").split(";") if found else []
+    if len(numbers) != 22:
+        return None
+    ends = [int(float(n)) for n in numbers[16:]]
+    return tuple(ends[i + 1] - ends[i] + 1 for i in (4, 2, 0))
 
 
 def _segment(number: int, named: dict, header: dict, layers: list, path) -> Segment:

@@ -202,6 +202,8 @@ def test_files_of_rounds_and_their_digests(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
+    for name in ("01/notes.txt", "01/README.html", "01/times.tsv"):
+        (tmp_path / name).write_text("not to learn from")
     (tmp_path / "notes").mkdir()
     assert rounds(tmp_path) == [0, 1, 2]
     files = round_files(tmp_path, 1)

@@ -391,6 +391,78 @@ def test_masks_of_a_place_without_its_prediction_are_refused(copied, tmp_path):
     both()
 
 
+@pytest.mark.parametrize("save", [as_project, named(files.slicer, "z0007.seg.nrrd", crop=False)])
+def test_layers_of_a_place_without_its_prediction_are_refused(handed_out, tmp_path, save):
+    _, predicted, offset = handed_out
+    for number in ("00", "01"):
+        (tmp_path / "annotations" / number).mkdir(parents=True)
+    where = (VOXEL, tuple(o * v for o, v in zip(offset, VOXEL, strict=True)))
+    painted = np.zeros(SHAPE, np.uint8)
+    painted[3, :9, :9] = 1
+    files.new_style(tmp_path / "annotations/00/fibril.nrrd", painted, VOXEL, (0, 0, 0))
+    names = {1: "z0007_fibril", 2: "z0007_cell"} if save is not as_project else CLASSES
+    save(tmp_path / "annotations/01", {n: predicted == v for v, n in names.items()}, where)
+    with pytest.raises(InputError, match=r"01.*: z0007_\w+: named like a place handed out"):
+        import_rounds(tmp_path / "annotations", [0, 1], CLASSES, SHAPE, VOXEL, tmp_path / "a.zarr")
+
+
+@pytest.mark.parametrize("layers", [False, True])
+@pytest.mark.parametrize("below", [None, SHAPE])
+def test_of_a_first_painting_in_slicer_the_painted_slices_were_reviewed(tmp_path, layers, below):
+    truth = np.zeros(SHAPE, np.uint8)
+    truth[3, 10:20, 8:30], truth[9, 12:18, 30:40], truth[9, 5:9, 9:20] = 1, 1, 2
+    folder = tmp_path / "annotations" / "00"
+    folder.mkdir(parents=True)
+    masks = {name: truth == value for value, name in CLASSES.items()}
+    options = {"layers": layers, "below": below}
+    files.slicer(folder / "Segmentation.seg.nrrd", masks, VOXEL, (0, 0, 0), **options)
+    labels, _, _ = imported(tmp_path)
+    known = np.full(SHAPE, 255, np.uint8)
+    known[[3, 9]] = truth[[3, 9]]
+    assert np.array_equal(labels[:], known)
+    assert known_slices(labels).tolist() == [3, 9]
+
+
+def test_a_first_painting_in_slicer_on_a_part_of_the_stack_says_what_was_reviewed(tmp_path):
+    folder = tmp_path / "annotations" / "00"
+    folder.mkdir(parents=True)
+    part, masks = (6, 20, 30), {name: np.zeros((6, 20, 30), bool) for name in CLASSES.values()}
+    masks["fibril"][2, 3:9, 4:8], masks["cell"][2, 12:15, 9:12] = True, True
+    files.slicer(folder / "s.seg.nrrd", masks, VOXEL, (100, 50, 60), below=part)
+    with pytest.raises(InputError, match="painted in 3D Slicer on an image of 6 x 20 x 30 voxels"):
+        imported(tmp_path)
+    (folder / "regions.tsv").write_text("file\tz0\tz1\ty0\ty1\tx0\tx1\n*\t4\t5\t5\t25\t5\t35\n")
+    labels, _, _ = imported(tmp_path)
+    known = np.full(SHAPE, 255, np.uint8)
+    known[4, 5:25, 5:35] = (masks["fibril"] + 2 * masks["cell"])[2]
+    assert np.array_equal(labels[:], known)
+
+
+def test_an_untouched_place_as_large_as_the_stack_is_confirmed(tmp_path):
+    shape = (5, 40, 56)
+    raw = create_volume(tmp_path / "raw.zarr", shape, np.uint8, VOXEL)
+    raw[:] = 7
+    predicted = create_volume(
+        tmp_path / "p.zarr", (2, *shape), np.uint8, VOXEL, classes=list(CLASSES.values()),
+        values=[1, 2],
+    )  # fmt: skip
+    found = np.zeros((2, *shape), np.uint8)
+    found[0, :3, 5:20, 6:30] = 255  # no cell anywhere
+    predicted[:] = found
+    place = tmp_path / "annotations" / "00" / "z0002"
+    export_bundle(place, 2, raw, predicted, 0.5, context_slices=2)
+    for name in CLASSES.values():
+        shutil.copy(place / f"z0002_{name}.nrrd", place / "corrected")
+    import_rounds(
+        tmp_path / "annotations", [0], CLASSES, shape, VOXEL, tmp_path / "a.zarr",
+        report_path=tmp_path / "report.tsv",
+    )  # fmt: skip
+    assert set(read_table(tmp_path / "report.tsv")["status"]) == {"confirmed"}
+    labels = open_volume(tmp_path / "a.zarr")
+    assert known_slices(labels).tolist() == [2]
+    assert np.array_equal(labels[2], found[0, 2] // 255)
+
+
 @pytest.mark.parametrize("slices", [3, 4])
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_few_slices_that_tifffile_takes_for_colours_are_slices(
@@ -533,4 +605,19 @@ def test_a_crop_that_fits_at_two_places_is_refused(tmp_path):
     files.new_style(tmp_path / "annotations" / "00" / "fibril.nrrd", crop, VOXEL, (300, 0, 0))
     world = Grid.of_json(open_volume(tmp_path / "raw.zarr").attrs["world"])
     with pytest.raises(InputError, match=r"voxel \(6, 0, 0\) .* at \(4, 0, 0\) by the coord"):
+        imported(tmp_path, world=world)
+
+
+def test_a_mask_that_may_be_turned_either_way_is_refused(tmp_path):
+    """The file's x runs backwards from its end to 0, as from 0 on in what Blockface exports."""
+    first = (0, 0, (SHAPE[2] - 1) * VOXEL[2])
+    array = np.random.default_rng(1).integers(0, 255, SHAPE).astype(np.uint8)
+    stack_file(tmp_path / "s.nrrd", array, VOXEL, first, (False, False, True))
+    import_stack.main(stack=tmp_path / "s.nrrd", raw=tmp_path / "raw.zarr", voxel_size_nm=VOXEL)
+    (tmp_path / "annotations" / "00").mkdir(parents=True)
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[2, 3:9, 4:20] = 1
+    files.new_style(tmp_path / "annotations" / "00" / "fibril.nrrd", mask, VOXEL, (0, 0, 0))
+    world = Grid.of_json(open_volume(tmp_path / "raw.zarr").attrs["world"])
+    with pytest.raises(InputError, match=r"an axis of it runs backwards.* save the stack as TIFF"):
         imported(tmp_path, world=world)

@@ -373,7 +373,8 @@ def test_a_bundle_holds_one_grid_and_what_was_predicted(tmp_path, predicted, raw
         assert (folder / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_script_loads_saves_and_is_old_python(tmp_path, predicted, raw, capsys):
+@pytest.mark.parametrize(("told", "file"), [("__file__", "open_in_seg3d.py"), ("HERE", "")])
+def test_the_script_loads_saves_and_is_old_python(told, file, tmp_path, predicted, raw, capsys):
     folder = tmp_path / "z0012"
     record = export_bundle(folder, 12, raw, predicted, 0.5)
     source = (folder / "open_in_seg3d.py").read_text()
@@ -398,8 +399,10 @@ def test_the_script_loads_saves_and_is_old_python(tmp_path, predicted, raw, caps
         "importlayer": action("importlayer", lambda a: [a["filename"].split("/")[-1][:-6]]),
         "exportsegmentation": action("exportsegmentation", export),
         **{n: action(n) for n in ("set", "activatelayer", "opentool", "pickpoint")},
-        "__file__": str(folder / "open_in_seg3d.py"),
     }
+    with pytest.raises(Exception, match="type first  HERE = r'<its folder>'"):
+        exec(compile(source, "open_in_seg3d.py", "exec"), names)
+    names |= {told: str(folder / file)}
     exec(compile(source, "open_in_seg3d.py", "exec"), names)
     loaded = [(a["filename"], a["importer"], a["mode"]) for n, a in calls if n == "importlayer"]
     here = f"[{folder}/z0012_"

@@ -290,6 +290,23 @@ def test_a_truncated_file_is_named_in_one_line(tmp_path, name, share):
     assert "\n" not in str(e.value)
 
 
+@pytest.mark.parametrize("contiguous", [False, True])
+def test_a_tiff_cut_anywhere_is_refused_or_whole(tmp_path, contiguous):
+    """Within data, within a page's tags, between pages: never a traceback, never fewer slices."""
+    array = np.random.default_rng(0).integers(0, 9, (7, 20, 30)).astype(np.uint8)
+    with tifffile.TiffWriter(tmp_path / "whole.tif") as file:
+        for page in array:
+            file.write(page, contiguous=contiguous, compression=None if contiguous else "zlib")
+    whole = (tmp_path / "whole.tif").read_bytes()
+    for size in range(8, len(whole), 7):
+        (tmp_path / "s.tif").write_bytes(whole[:size])
+        try:
+            stack = open_stack(tmp_path / "s.tif", SIZE)
+            np.testing.assert_array_equal(stack.read(0, stack.shape[0]), array)
+        except InputError:
+            continue
+
+
 def test_a_truncated_slice_in_a_folder_is_named(tmp_path):
     slices(tmp_path, [1, 2, 3])
     cut(tmp_path / "s_002.tif", 700)

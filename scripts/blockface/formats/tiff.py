@@ -148,12 +148,11 @@ def _words(page) -> str:
 def _check_whole(tif: tifffile.TiffFile, series, path: Path) -> None:
     """Raise InputError if the chain of pages breaks off or a page's data lie beyond the end."""
     size = path.stat().st_size
-    last, tiff, handle = tif.pages[len(tif.pages) - 1], tif.tiff, tif.filehandle
-    handle.seek(last.offset)
-    (count,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
-    handle.seek(last.offset + tiff.tagnosize + count * tiff.tagsize)
-    link = handle.read(tiff.offsetsize)
-    if len(link) < tiff.offsetsize or struct.unpack(tiff.offsetformat, link)[0] >= size:
+    try:
+        further = _link(tif, tif.pages[len(tif.pages) - 1])
+    except (tifffile.TiffFileError, struct.error, IndexError, ValueError):
+        further = size  # cut within a page's tags
+    if further:
         raise InputError(
             f"{path}: truncated, the file of {size} bytes ends after page {len(tif.pages)} "
             "although more pages were expected; copy the file again from its source"
@@ -171,6 +170,15 @@ def _check_whole(tif: tifffile.TiffFile, series, path: Path) -> None:
                 f"{path}: truncated at page {number} of {len(series.pages)}, {size} bytes found "
                 f"where at least {need} were expected; copy the file again from its source"
             )
+
+
+def _link(tif: tifffile.TiffFile, page) -> int:
+    """Where the page after ``page`` begins; 0 after the last."""
+    tiff, handle = tif.tiff, tif.filehandle
+    handle.seek(page.offset)
+    (count,) = struct.unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))
+    handle.seek(page.offset + tiff.tagnosize + count * tiff.tagsize)
+    return struct.unpack(tiff.offsetformat, handle.read(tiff.offsetsize))[0]
 
 
 def _check_compression(page, path: Path) -> None:

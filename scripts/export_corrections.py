@@ -38,6 +38,7 @@ def main(*, worklist, image, probability, corrections, threshold, settings, thre
                 part=(slice(row["y0"], row["y1"]), slice(row["x0"], row["x1"])),
                 context_slices=int(settings.get("context_slices", 2)),
                 reason=str(row["reason"]),
+                control=bool(row.get("control", False)),
                 origin_nm=tuple(picture.attrs.get("origin_nm", (0.0, 0.0, 0.0))),
             )
             log.info("%s: written", place)

@@ -60,13 +60,14 @@ def export_bundle(
     part: tuple[slice, slice] = (slice(None), slice(None)),
     context_slices: int = 0,
     reason: str = "",
+    control: bool = False,
     origin_nm: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> dict:
     """Write the bundle of slice ``z`` into ``folder`` and give its record (bundle.json).
 
     ``image`` is (z, y, x) and ``probability`` (class, z, y, x), volumes of one stack. The masks
     are the most probable class where it reaches ``threshold``. ``part`` (y, x) of the slice is
-    handed out.
+    handed out; ``control`` if it was drawn at random.
     """
     folder = Path(folder)
     if re.search(r'[\[\]"]', str(folder.absolute())):
@@ -91,7 +92,7 @@ def export_bundle(
     for name, array in files.items():
         write_nrrd(folder / name, array, size, offset, origin_nm=origin_nm)
     table = dict(zip((int(v) for v in values), classes, strict=True))
-    Prediction(labels, offset, int(z)).write(folder / CORRECTED, table)
+    Prediction(labels, offset, int(z), control).write(folder / CORRECTED, table)
     spot = _spot(slice_[:, rows, columns], (z, rows.start, columns.start))
     centre = [float(o + p * v) for o, p, v in zip(origin_nm, spot, size, strict=True)]
     (folder / SCRIPT).write_text(seg3d_script(folder.name, names, centre), encoding="ascii")

@@ -22,10 +22,11 @@ ALL = "all"
 def correction_report(bundles, classes: dict[int, str], priority: Priority) -> pd.DataFrame:
     """One row per place that was handed out and class, and one for all classes of the place.
 
-    Columns: round, place, z (the slice meant), class; status: confirmed (brought back as it was),
-    corrected, or missing (no file of that class came back); voxels_reviewed; voxels_added and
-    voxels_removed against the prediction (of all: changed from and to nothing); voxels_changed;
-    correction_rate, changed by reviewed; context_changed, voxels changed in slices of context;
+    Columns: round, place, z (the slice meant), control (drawn at random), class; status: confirmed
+    (brought back as it was), corrected, or missing (no file of that class came back);
+    voxels_reviewed; voxels_added and voxels_removed against the prediction (of all: changed from
+    and to nothing); voxels_changed; correction_rate, changed by reviewed; context_changed, voxels
+    changed in slices of context;
     dice of the prediction; minutes between opening and saving, NaN where no file tells; note, if
     the masks hardly are of that place. Places of whose prediction nothing came back with them are
     left out.
@@ -41,7 +42,13 @@ def correction_report(bundles, classes: dict[int, str], priority: Priority) -> p
         others = [b for b in places if b is not bundle and b.number == bundle.number]
         found = _place(bundle, classes, others, priority)
         rows += [
-            {"round": bundle.number, "place": _name(bundle), "z": bundle.predicted.z, **row}
+            {
+                "round": bundle.number,
+                "place": _name(bundle),
+                "z": bundle.predicted.z,
+                "control": bundle.predicted.control,
+                **row,
+            }
             for row in found
         ]
         _tell(rows[-1])
@@ -52,14 +59,17 @@ def by_round(report: pd.DataFrame) -> pd.DataFrame:
     """A row per round of a `correction_report`: its places by status, and what was changed there.
 
     Columns: round; places; confirmed, corrected, class missing (places); voxels_reviewed,
-    voxels_changed, correction_rate, context_changed and minutes (of places that tell them) of all.
+    voxels_changed, correction_rate, context_changed and minutes (of places that tell them) of all;
+    control_rate, the correction_rate of the places drawn at random, the worst not among them.
     """
     whole = report[report["class"] == ALL]
     sums = ["voxels_reviewed", "voxels_changed", "context_changed"]
     grouped = whole.groupby("round")
     made = grouped[sums].sum()
-    rate = made["voxels_changed"] / made["voxels_reviewed"].where(made["voxels_reviewed"] > 0)
-    made.insert(2, "correction_rate", rate)
+    drawn = whole[whole["control"]].groupby("round")[sums].sum().reindex(made.index)
+    for at, (name, some) in enumerate((("correction_rate", made), ("control_rate", drawn)), 2):
+        rate = some["voxels_changed"] / some["voxels_reviewed"].where(some["voxels_reviewed"] > 0)
+        made.insert(at, name, rate)
     counts = {name: whole["status"].eq(name).groupby(whole["round"]).sum() for name in STATUSES}
     told = {"places": grouped.size(), **counts}
     for at, (name, values) in enumerate(told.items()):
@@ -75,7 +85,8 @@ def odd_places(report: pd.DataFrame) -> pd.DataFrame:
 
 STATUSES = ("confirmed", "corrected", "missing")
 COLUMNS = {
-    "round": "int64", "place": "str", "z": "int64", "class": "str", "status": "str",
+    "round": "int64", "place": "str", "z": "int64", "control": "bool", "class": "str",
+    "status": "str",
     "voxels_reviewed": "int64", "voxels_added": "int64", "voxels_removed": "int64",
     "voxels_changed": "int64", "correction_rate": "float64", "context_changed": "int64",
     "dice": "float64", "minutes": "float64", "note": "str",

@@ -18,11 +18,13 @@ class Prediction:
     """Labels (z, y, x; class values) as handed out from voxel ``offset`` on; ``z`` the slice meant.
 
     The other slices are context: what a person changes there counts, the rest stays unknown.
+    ``control``: the place was drawn at random.
     """
 
     labels: np.ndarray
     offset: tuple[int, int, int]
     z: int
+    control: bool = False
 
     @property
     def extent(self) -> tuple[int, int, int, int, int, int]:
@@ -61,6 +63,7 @@ class Prediction:
             labels=self.labels,
             offset=np.array(self.offset),
             z=np.array(self.z),
+            control=np.array(self.control),
             values=np.array(list(classes)),
             names=np.array(list(classes.values())),
         )
@@ -83,6 +86,7 @@ def prediction_beside(folder: Path, classes: dict[int, str]) -> Prediction | Non
         with np.load(path, allow_pickle=False) as kept:
             labels, offset = kept["labels"], tuple(int(v) for v in kept["offset"])
             z, names = int(kept["z"]), dict(zip(kept["values"], kept["names"], strict=True))
+            control = "control" in kept and bool(kept["control"])
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
         reason = " ".join(str(error).split())
         raise InputError(
@@ -96,4 +100,4 @@ def prediction_beside(folder: Path, classes: dict[int, str]) -> Prediction | Non
     table = np.zeros(256, np.uint8)
     for name, value in known.items():
         table[value] = now.get(name, renamed.get(value, 0))
-    return Prediction(table[labels], offset, z)
+    return Prediction(table[labels], offset, z, control)

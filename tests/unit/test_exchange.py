@@ -450,14 +450,16 @@ def test_an_untouched_place_as_large_as_the_stack_is_confirmed(tmp_path):
     found[0, :3, 5:20, 6:30] = 255  # no cell anywhere
     predicted[:] = found
     place = tmp_path / "annotations" / "00" / "z0002"
-    export_bundle(place, 2, raw, predicted, 0.5, context_slices=2)
+    export_bundle(place, 2, raw, predicted, 0.5, context_slices=2, control=True)
     for name in CLASSES.values():
         shutil.copy(place / f"z0002_{name}.nrrd", place / "corrected")
     import_rounds(
         tmp_path / "annotations", [0], CLASSES, shape, VOXEL, tmp_path / "a.zarr",
         report_path=tmp_path / "report.tsv",
     )  # fmt: skip
-    assert set(read_table(tmp_path / "report.tsv")["status"]) == {"confirmed"}
+    report = read_table(tmp_path / "report.tsv")
+    assert set(report["status"]) == {"confirmed"}
+    assert report["control"].all()
     labels = open_volume(tmp_path / "a.zarr")
     assert known_slices(labels).tolist() == [2]
     assert np.array_equal(labels[2], found[0, 2] // 255)

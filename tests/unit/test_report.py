@@ -128,10 +128,12 @@ def scores(now, before=0.8):
 
 def places():
     """Two places of round 01, one as it was and one corrected, and one of round 02."""
-    shared = {"voxels_added": 0, "voxels_removed": 0, "minutes": np.nan, "note": None}
+    shared = {
+        "control": False, "voxels_added": 0, "voxels_removed": 0, "minutes": np.nan, "note": None,
+    }  # fmt: skip
     rows = [
         {"round": 1, "place": "z0017", "z": 17, "class": "all", "status": "confirmed",
-         "voxels_reviewed": 400, "voxels_changed": 0, "context_changed": 0},
+         "control": True, "voxels_reviewed": 400, "voxels_changed": 0, "context_changed": 0},
         {"round": 1, "place": "z0004", "z": 4, "class": "fibril", "status": "corrected",
          "voxels_reviewed": 600, "voxels_changed": 50, "context_changed": 7,
          "note": "0% of the outlines handed out are left"},
@@ -272,6 +274,7 @@ def test_corrections_are_summed_by_round():
     assert found["voxels_reviewed"].tolist() == [1000, 0]
     assert found["voxels_changed"].tolist() == [50, 0]
     assert found["correction_rate"].tolist() == [0.05, pytest.approx(np.nan, nan_ok=True)]
+    assert found["control_rate"].tolist() == [0, pytest.approx(np.nan, nan_ok=True)]
     assert found["context_changed"].tolist() == [7, 0]
     assert found["minutes"].tolist() == [12.5, pytest.approx(np.nan, nan_ok=True)]
 

@@ -74,11 +74,16 @@ def allowed(error: jsonschema.ValidationError) -> str:
 
 
 def fill(value: dict, schema: dict) -> None:
-    """Set the keys that ``value`` leaves out to the defaults of ``schema``, at every level."""
+    """Set the keys that ``value`` leaves out to the defaults of ``schema``, at every level.
+
+    Known keys come in the order of the schema: Snakemake takes another order for another setting.
+    """
     for key, part in schema.get("properties", {}).items():
         if key not in value and "default" in part:
             default = part["default"]
             value[key] = default.copy() if isinstance(default, dict | list) else default
+        elif key in value:
+            value[key] = value.pop(key)
         if isinstance(value.get(key), dict):
             fill(value[key], part)
     others = schema.get("additionalProperties")

@@ -1,6 +1,7 @@
 """The configuration: whole, told in one line where wrong, rounds without gaps."""
 
 import copy
+import json
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,15 @@ def test_defaults_are_filled_in_at_every_level():
     assert made["datasets"]["s"]["classes"] == {}
     assert made["datasets"]["s"]["corrections"]["count"] == 2
     assert made["datasets"]["s"]["min_volume_um3"] == 0
+
+
+def test_the_order_in_which_keys_are_written_does_not_matter():
+    plain, turned = copy.deepcopy(WHOLE), copy.deepcopy(WHOLE)
+    sample = {"views": 4, "threshold": None, "network": {"stride": 2, "depth": 3}}
+    plain["datasets"]["s"] |= {**sample, "network": {"depth": 3, "stride": 2}}
+    turned["datasets"]["s"] = dict(reversed({**turned["datasets"]["s"], **sample}.items()))
+    one, other = defaults_of(plain), defaults_of(dict(reversed(turned.items())))
+    assert json.dumps(one) == json.dumps(other)
 
 
 def test_filling_twice_changes_nothing_and_defaults_are_not_shared():

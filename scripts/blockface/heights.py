@@ -36,6 +36,11 @@ class Metric:
         return 3 ** len(self.summed) * self.steps * self.per_voxel
 
     @property
+    def highest(self) -> int:
+        """Height of a voxel so deep within its object that its distances are clipped."""
+        return 3 ** len(self.summed) * round(self.steps * self.radius)
+
+    @property
     def halo(self) -> tuple[int, int, int]:
         """Voxels around a block that bear on the heights in it."""
         return tuple(-(-self.radius // side) + 1 for side in self.size)

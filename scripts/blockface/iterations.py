@@ -18,7 +18,7 @@ COLUMNS = (
     "correction_rate", "n_objects", "diameter_mean_nm", "annotations_sha256", "model_sha256",
     "measured_sha256", "verdict",
 )  # fmt: skip
-MEASURED = ("threshold", "separate", "slices", "merge_ratio", "min_volume_um3")
+MEASURED = ("threshold", "separate", "slices", "merge_ratio", "max_radius_nm", "min_volume_um3")
 GAIN = 0.002  # of the mean Dice; less is no gain
 PATIENCE = 2  # rounds without gain after which more of the same is not worth it
 FELL, NO_GAIN, GAINED, FIRST = "fell", "no gain", "gain", "first"

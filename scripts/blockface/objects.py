@@ -164,6 +164,14 @@ def separate_slab(
         give_back()
     slab.finish()
     log.info("%s: %d pieces, %d passes left to the whole", local, len(slab.nodes), len(slab.edges))
+    thick = 0 if units is None else int((slab.nodes["peak"] >= units.highest).sum())
+    if merging and thick:
+        seen = 2 * units.radius * min(source.voxel_size_nm) / units.per_voxel
+        log.warning(
+            "slices %d-%d: %d pieces are thicker than %.0f nm, more than the watershed looks at: "
+            "where two such parts meet they stay one; raise datasets.<name>.max_radius_nm",
+            z.start, z.stop - 1, thick, seen,
+        )  # fmt: skip
     shutil.rmtree(local, ignore_errors=True)
     os.replace(folder, local)
 

@@ -67,13 +67,15 @@ def spread_of(parts) -> dict[str, float]:
 def miles_lantuejoul(index: pd.DataFrame, shape) -> np.ndarray:
     """Weights (n,) of objects inside that free a number of the border's bias.
 
-    Each counts as the inverse of the chance that the volume holds a box of its size whole
-    (Miles 1974; Lantuéjoul 1980). An object as large as the volume gets 0: it is never inside.
+    Each counts as the inverse of the chance that a box of its size, whose first voxel lies in the
+    volume, lies in it whole and touches no side (Miles 1974; Lantuéjoul 1980): of W places along
+    an axis, for F voxels, these are W - F - 1. An object too large for that gets 0: it is never
+    inside.
     """
     size = index[["z1", "y1", "x1"]].to_numpy(float) - index[["z0", "y0", "x0"]].to_numpy()
     room = np.asarray(shape, float)
-    left = (room - size).min(axis=1) > 0
-    return np.prod(np.where(left[:, None], room / np.where(room > size, room - size, 1), 0), axis=1)
+    free = room - size - 1
+    return np.where((free > 0).all(axis=1), np.prod(room / np.maximum(free, 1), axis=1), 0)
 
 
 def layer_shares(layers: list[pd.DataFrame], ids: np.ndarray, depth: int) -> np.ndarray:

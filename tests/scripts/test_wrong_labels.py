@@ -165,7 +165,7 @@ def test_an_object_that_touches_all_borders(tmp_path):
     assert found["contacts"].contact_faces.tolist() == [2 * 16 + 4 * 8]
     summary = found["summary"].set_index("measure")
     assert summary.loc["n_objects", ["all", "inside"]].tolist() == [2, 1]
-    unbiased = (6 / 4) * (12 / 8) * (14 / 10)
+    unbiased = (6 / 3) * (12 / 7) * (14 / 9)  # places of a box of 2 x 4 x 4 that touches no side
     assert summary.loc["n_objects", "unbiased"] == pytest.approx(unbiased)
     assert summary.loc["volume_um3_mean", "inside"] == pytest.approx(32 * 5000 / 1e9)
 

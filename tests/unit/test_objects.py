@@ -185,6 +185,19 @@ def test_touching_balls_are_two(size, smooth):
     assert len(separated(mask, "components", size)[1]) == 1
 
 
+@pytest.mark.parametrize("size", [FLAT, (200.0, 10.0, 10.0)])
+def test_balls_thicker_than_is_looked_at_are_told_and_come_apart_with_a_larger_radius(size, caplog):
+    radius = 900
+    shape = tuple(int(n) for n in np.array([2.4, 2.4, 4.3]) * radius // size)
+    centres = [(1.2 * radius,) * 3, (1.2 * radius, 1.2 * radius, 3.1 * radius)]
+    mask = balls(size, centres, radius, shape).astype(np.uint8)
+    assert len(separated(mask, "watershed", size)[1]) == 1
+    assert "pieces are thicker than 320 nm" in caplog.text
+    caplog.clear()
+    assert len(separated(mask, "watershed", size, max_radius_nm=1000)[1]) == 2
+    assert "thicker" not in caplog.text
+
+
 @pytest.mark.parametrize("size", [ISO, FLAT])
 @pytest.mark.parametrize("tilt", [0.0, 0.3])
 def test_a_long_fibril_and_an_ellipsoid_stay_whole(size, tilt):

@@ -127,10 +127,26 @@ def test_the_unbiased_column_is_free_of_the_border():
     assert density == pytest.approx(2000 / 80, rel=0.03)
 
 
+@pytest.mark.parametrize(
+    ("shape", "size"), [((16, 80, 80), (5, 10, 10)), ((30, 80, 80), (12, 12, 12)), ((7, 9, 9), 1)]
+)
+def test_boxes_at_random_places_are_counted_right_in_any_stack(shape, size):
+    """Their first voxels lie in the stack; of those that touch no side the number is told."""
+    rng, shape, number = np.random.default_rng(5), np.array(shape), 400_000
+    low = rng.integers(0, shape, (number, 3))
+    high = low + size
+    boxes = {f"{a}0": low[:, i] for i, a in enumerate("zyx")}
+    boxes |= {f"{a}1": high[:, i] for i, a in enumerate("zyx")}
+    inside = ((low > 0) & (high < shape)).all(axis=1)
+    told = miles_lantuejoul(pd.DataFrame(boxes), shape)[inside].sum()
+    assert told == pytest.approx(number, rel=0.02)
+
+
 def test_an_object_as_large_as_the_volume_weighs_nothing():
     index = pd.DataFrame({"z0": [0, 2], "z1": [80, 42], "y0": [0, 0], "y1": [9, 200],
                           "x0": [0, 0], "x1": [9, 0]})  # fmt: skip
-    assert miles_lantuejoul(index, SHAPE).tolist() == [0, 4]
+    places = (80 / 39) * (400 / 199) * (500 / 499)
+    assert miles_lantuejoul(index, SHAPE).tolist() == [0, pytest.approx(places)]
 
 
 def test_where_the_border_cuts_all_there_is_no_unbiased_number():

@@ -46,6 +46,7 @@ rule separate_slab:
             "method": of(wildcards)["separate"],
             "threshold": of(wildcards)["threshold"],
             "merge_ratio": of(wildcards)["merge_ratio"],
+            "max_radius_nm": of(wildcards)["max_radius_nm"],
             "slices": slices_settings(wildcards, "merge_ratio", "h_maxima_px"),
         },
         slab=lambda wildcards: int(wildcards.slab),

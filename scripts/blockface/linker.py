@@ -21,6 +21,7 @@ COVERED = 0.7  # share of a cross-section in an object from which it may be a pi
 GROWN = 1.15  # an object with an added piece may be that much larger than before
 NEAR = 1.5  # radii: what was not where expected is looked for so far around
 GAIN = 0.5  # of what is new in velocity and shape
+LEAP = 1.0  # median radii; a motion of the tissue beyond is a displaced slice, and may go back
 STEP = 1.5  # largest change of area that is believed from one slice to the next
 
 
@@ -57,7 +58,7 @@ class Linker:
         places = np.stack([sections["y"], sections["x"]], axis=1)
         tissue = local_motion(tracks.place + tracks.velocity, tracks.area, places, area)
         tracks.place = tracks.place + tracks.velocity + tissue
-        tracks.velocity = tracks.velocity + GAIN * tissue
+        tracks.velocity = tracks.velocity + GAIN * going_on(tissue, tracks.area)
         share = overlaps(tracks, plane, len(sections)).tocoo()
         common = share.data * tracks.area[share.row]
         iou = common / (tracks.area[share.row] + area[share.col] - common)
@@ -214,6 +215,15 @@ def ends(tracks: Tracks) -> list[tuple]:
         )
         if other >= 0 or not edge
     ]
+
+
+def going_on(motion: np.ndarray, area: np.ndarray) -> np.ndarray:
+    """What of the ``motion`` (n, 2) of the tissue about objects of ``area`` (n,) may go on."""
+    if not len(area):
+        return motion
+    most = LEAP * np.sqrt(np.median(area) / np.pi)
+    length = np.linalg.norm(motion, axis=1, keepdims=True)
+    return motion * np.minimum(1, most / np.maximum(length, 1e-9))
 
 
 def at_edge(sections: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

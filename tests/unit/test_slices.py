@@ -144,6 +144,25 @@ def test_blank_and_shifted_slices_are_bridged(packed):
     assert ends[11] > 0.5 * len(np.unique(truth[11]))
 
 
+@pytest.mark.parametrize(("y", "x"), [(16, 12), (-20, 15), (0, -22)])
+def test_one_slice_displaced_by_several_radii_is_followed_there_and_back(y, x):
+    rng, shape, places = np.random.default_rng(0), (16, 160, 160), []
+    while len(places) < 100:
+        radius = rng.uniform(4.5, 8)
+        at = rng.uniform(radius + 2, 158 - radius, 2)
+        if all(np.hypot(*(at - b)) > radius + r for b, r in places):
+            places.append((at, radius))
+    truth, grid = np.zeros(shape, np.uint32), np.mgrid[:160, :160]
+    for z in range(16):
+        sway = 2 * np.array([np.sin(z / 8), np.cos(z / 11)])
+        for number, (at, radius) in enumerate(places, 1):
+            truth[z][np.hypot(*(grid - (at + sway)[:, None, None])) < radius] = number
+    moved = np.pad(truth[8], 22)  # nothing comes in from the other side
+    truth[8] = moved[22 - y : 182 - y, 22 - x : 182 - x]
+    found, _, _ = separated((truth > 0).astype(np.uint8))
+    assert fates(found, truth)["matched"] >= 95
+
+
 @st.composite
 def scenes(draw):
     """Rods, blobs and noise in one or two classes; slab cuts and a block size."""

@@ -82,7 +82,7 @@ rule separate_objects:
     params:
         min_volume_um3=setting("min_volume_um3"),
         slices=lambda wildcards: slices_settings(wildcards, "max_gap", "min_area_nm2"),
-        revision=3,
+        revision=4,
     script:
         "../../scripts/separate_objects.py"
 
@@ -135,7 +135,7 @@ rule measure_slab:
     params:
         slab=lambda wildcards: int(wildcards.slab),
         slabs=lambda wildcards: int(wildcards.slabs),
-        revision=6,
+        revision=7,
     script:
         "../../scripts/measure_slab.py"
 
@@ -201,7 +201,7 @@ rule measure_objects:
         runtime="4h",
     params:
         intensity=lambda wildcards: "stack" in of(wildcards),
-        revision=4,
+        revision=5,
     script:
         "../../scripts/measure_objects.py"
 

@@ -10,9 +10,12 @@ import numpy as np
 from blockface.errors import InputError
 from blockface.formats import dm, folder, hdf5, mrc, ngff, nifti, nrrd, png, tiff
 from blockface.formats.found import LARGEST_NM, SMALLEST_NM, ColourError, Found
+
 from blockface.grids import Grid
 
 log = logging.getLogger(__name__)
+
+OBLONG = 1.5  # pixels longer than that against their width are asked about
 
 FILES: dict[str, Callable[[Path], Found]] = {
     ".tif": tiff.open_tiff, ".tiff": tiff.open_tiff, ".btf": tiff.open_tiff,
@@ -154,7 +157,8 @@ def _check_type(dtype: np.dtype, path, labels: bool) -> None:
             raise InputError(
                 f"{path}: values of type {dtype.name} found; expected whole numbers for labels or "
                 "ids; save them as 8-, 16- or 32-bit integers (ImageJ: first switch off Edit > "
-                "Options > Conversions > Scale when converting, which would change them)"
+                "Options > Conversions > Scale when converting, which would change them; its "
+                "32 bits are no integers: write more than 65535 ids as NRRD or zarr elsewhere)"
             )
         raise InputError(
             f"{path}: values of type {dtype.name} found; expected {', '.join(GREY)}; convert it, "
@@ -190,4 +194,9 @@ def _voxel_size(told, given, path, dataset: str | None) -> tuple[float, float, f
                 "%s: the file tells a voxel of %.4g nm along %s; %s says %.4g nm and is taken",
                 path, file, axis, key, config,
             )  # fmt: skip
+    if max(size[1:]) > OBLONG * min(size[1:]):
+        log.warning(
+            "%s: pixels of %.4g x %.4g nm (y, x), by %s; if not so, mind its order: z, y, x",
+            path, *size[1:], key,
+        )  # fmt: skip
     return size

@@ -387,3 +387,10 @@ def test_zeiss_metadata_tell_the_pixel(tmp_path):
     tifffile.imwrite(tmp_path / "s_1.tif", known()[0], extratags=[tag], metadata=None)
     with pytest.raises(InputError, match=r"z unknown, y 7\.5 nm, x 7\.5 nm"):
         open_stack(tmp_path / "s_1.tif")
+
+
+@pytest.mark.parametrize(("size", "told"), [((10, 10, 50), True), ((50, 10, 10), False)])
+def test_a_voxel_size_in_the_wrong_order_is_asked_about(tmp_path, caplog, size, told):
+    tifffile.imwrite(tmp_path / "s.tif", known())
+    open_stack(tmp_path / "s.tif", size)
+    assert ("mind its order: z, y, x" in caplog.text) == told

@@ -10,7 +10,6 @@ import numpy as np
 from blockface.errors import InputError
 from blockface.formats import dm, folder, hdf5, mrc, ngff, nifti, nrrd, png, tiff
 from blockface.formats.found import LARGEST_NM, SMALLEST_NM, ColourError, Found
-
 from blockface.grids import Grid
 
 log = logging.getLogger(__name__)

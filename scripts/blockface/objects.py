@@ -164,8 +164,7 @@ def separate_slab(
         give_back()
     slab.finish()
     log.info("%s: %d pieces, %d passes left to the whole", local, len(slab.nodes), len(slab.edges))
-    thick = 0 if units is None else int((slab.nodes["peak"] >= units.highest).sum())
-    if merging and thick:
+    if merging and (thick := int((slab.nodes["peak"] >= units.highest).sum())):
         seen = 2 * units.radius * min(source.voxel_size_nm) / units.per_voxel
         log.warning(
             "slices %d-%d: %d pieces are thicker than %.0f nm, more than the watershed looks at: "

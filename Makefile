@@ -29,11 +29,10 @@ demo: phantom
 	$(SNAKEMAKE)
 	@echo "Done. Open results/demo/iter_01/report.html"
 
-# two at a time, each on one core, the longest first; then those that take all cores
+# two at a time, the longest first
 test: setup lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 15 \
-	  tests/memory tests/workflow tests/unit tests/scripts
-	$(BIN)/pytest --durations 15 tests/demo tests/real tests/slurm
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder --durations 25 \
+	  tests/real tests/demo tests/slurm tests/memory tests/workflow tests/unit tests/scripts
 
 # the workflow is linted as it is shipped, with the demo's configuration
 lint: phantom

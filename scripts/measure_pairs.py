@@ -6,7 +6,7 @@ from pathlib import Path
 
 from blockface.contacts import slab_contacts
 from blockface.pair_rows import neighbour_rows
-from blockface.tables import read_table
+from blockface.tables import Appended, read_table
 from blockface.volume import open_volume, slab_rows
 
 INDEX = ("object_id", "class", "voxels", "z0", "z1", "y0", "y1", "x0", "x1")
@@ -18,13 +18,14 @@ def main(*, objects, index, part, slab, slabs, settings, threads):
     table = read_table(index, INDEX).sort_values("object_id", ignore_index=True)
     rows = slab_rows(array.shape, int(slab), int(slabs))
     contacts, layers = slab_contacts(array, rows)
-    neighbours = neighbour_rows(array, table, rows, int(settings["neighbours"]))
     making = Path(f"{part}.partial")
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
     contacts.to_parquet(making / "contacts.parquet", index=False)
     layers.to_parquet(making / "layers.parquet", index=False)
-    neighbours.to_parquet(making / "neighbours.parquet", index=False)
+    with Appended(making / "neighbours.parquet") as neighbours:
+        for found in neighbour_rows(array, table, rows, int(settings["neighbours"])):
+            neighbours(found)
     shutil.rmtree(part, ignore_errors=True)
     os.replace(making, part)
 

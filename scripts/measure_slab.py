@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 from blockface.cross_sections import SUMS, no_rows
@@ -31,13 +32,14 @@ def main(*, objects, index, part, slab, slabs, threads, image=None):
     with Appended(making / "sections.parquet") as sections:
         sections(no_rows(SUMS))
         sums = slab_sums(array, table, rows, sections, grey)
-    with (
-        Appended(making / "centrelines.parquet") as points,
-        Appended(making / "tangents.parquet") as tangents,
-    ):
-        lines = measure_each(array, table, rows, points, tangents)
     sums.to_parquet(making / "sums.parquet", index=False)
-    lines.to_parquet(making / "lines.parquet", index=False)
+    del sums
+    names = ("lines", "centrelines", "tangents")
+    with ExitStack() as files:
+        writers = [files.enter_context(Appended(making / f"{n}.parquet")) for n in names]
+        for tables in measure_each(array, table, rows):
+            for write, rows_of in zip(writers, tables, strict=True):
+                write(rows_of)
     shutil.rmtree(part, ignore_errors=True)
     os.replace(making, part)
 

@@ -131,11 +131,17 @@ def store(path, labels, spacing, **attributes):
     return array
 
 
+def measured(array, index, rows) -> list[pd.DataFrame]:
+    """Lines, points and tangents of the objects that start in ``rows``."""
+    parts = zip(*measure_each(array, index, rows), strict=True)
+    return [pd.concat(part, ignore_index=True) for part in parts]
+
+
 def row_of(path, labels, spacing, name=0):
     """What is measured of the one object of ``labels``, stored as ``name`` in the folder."""
     labels = np.asarray(labels).astype(np.uint32)
     array = store(path / f"{name}.zarr", labels, spacing)
-    return measure_each(array, index_of(labels), slab_rows(labels.shape), len, len).iloc[0]
+    return measured(array, index_of(labels), slab_rows(labels.shape))[0].iloc[0]
 
 
 def scattered(seed, shape=(40, 60, 70), n=30, spacing=(50.0, 10.0, 10.0)) -> np.ndarray:

@@ -71,26 +71,25 @@ def slab_sums(
     if rows and len(index):
         spacing = voxel_size(array)
         halo, pad = surface.REACH, surface.widest(spacing) + 1
-        mean = np.sqrt(index.voxels / (index.z1 - index.z0) / np.pi).to_numpy()
         for z, block in padded_blocks(array, rows, halo, pad):
-            grey = None if image is None else image[z : z + len(block) - 2 * halo]
-            for k in range(halo, len(block) - halo):
+            depth = len(block) - 2 * halo
+            there = ((index.z1 > z) & (index.z0 < z + depth)).to_numpy()  # so work is what is there
+            near, sums = index[there], total[there]
+            mean = np.sqrt(near.voxels / (near.z1 - near.z0) / np.pi).to_numpy()
+            grey = None if image is None else image[z : z + depth]
+            for k in range(halo, halo + depth):
                 at = z + k - halo
-                moments = run_sums(block[k], at, pad, index)
-                total[:, : len(MOMENTS) + 1] += moments
+                moments = run_sums(block[k], at, pad, near)
+                sums[:, : len(MOMENTS) + 1] += moments
                 if sections is not None:
-                    sections(section_sums(at, moments, index))
-                add_surface(block, k, index, moments[:, 0], mean, spacing, total)
+                    sections(section_sums(at, moments, near))
+                add_surface(block, k, near, moments[:, 0], mean, spacing, sums)
                 if grey is not None:
                     plane = block[k, pad:-pad, pad:-pad]
-                    total[:, -len(GREY) :] += grey_sums(plane, grey[k - halo], index)
+                    sums[:, -len(GREY) :] += grey_sums(plane, grey[k - halo], near)
+            total[there] = sums
             give_back()
-            log.info(
-                "sums: slice %d of %d to %d",
-                z + len(block) - 2 * halo,
-                rows[0].start,
-                rows[-1].stop,
-            )
+            log.info("sums: slice %d of %d to %d", z + depth, rows[0].start, rows[-1].stop)
     found = total[:, 0] > 0
     sums = pd.DataFrame(total[found], columns=list(SUMS[1:]))
     sums.insert(0, "object_id", index.object_id.to_numpy()[found])
@@ -100,12 +99,12 @@ def slab_sums(
 def positions(ids: np.ndarray, index: pd.DataFrame) -> np.ndarray:
     """Rows of ``index`` (sorted by object_id) that hold ``ids``."""
     known = index.object_id.to_numpy()
-    at = np.minimum(np.searchsorted(known, ids), len(known) - 1)
-    strange = ids[known[at] != ids]
+    at = np.minimum(np.searchsorted(known, ids), max(len(known) - 1, 0))
+    strange = ids[known[at] != ids] if len(known) else ids
     if len(strange):
         raise InputError(
-            f"objects.zarr: object {strange[0]} is in the volume but not in the table of objects "
-            f"({len(known)} objects); make the table anew from this volume"
+            f"objects.zarr: object {strange[0]} is in the volume, but the table of objects does "
+            "not have it there; make the table anew from this volume"
         )
     return at
 

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Iterator
 from dataclasses import astuple
 
 import numpy as np
@@ -35,7 +36,7 @@ WHOLE = {
     "neighbour_id", "rank", "class_rank",
 }  # fmt: skip
 BATCH = 30_000  # voxels of objects that are measured together
-ROWS = 100_000  # of points and slices that are kept before they are handed on
+ROWS = 100_000  # of all tables that are kept before they are handed on
 
 
 def starting_in(index: pd.DataFrame, rows: list[slice], chunks) -> np.ndarray:
@@ -47,40 +48,44 @@ def starting_in(index: pd.DataFrame, rows: list[slice], chunks) -> np.ndarray:
     return own[reading_order(index[["z0", "y0", "x0"]].to_numpy()[own], chunks)]
 
 
-def measure_each(array, index: pd.DataFrame, rows: list[slice], points, tangents) -> pd.DataFrame:
-    """Table LINES of the objects whose box starts in ``rows``.
+def measure_each(
+    array, index: pd.DataFrame, rows: list[slice]
+) -> Iterator[tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]]:
+    """Tables LINES, POINTS and TANGENTS of the objects whose box starts in ``rows``, in parts.
 
-    ``points`` and ``tangents`` are called with tables of
-    the columns POINTS and TANGENTS as they come: the centrelines with their diameters, and the
-    centreline's direction in each slice.
+    They hold the objects themselves, their centrelines with the diameters, and the centrelines'
+    direction in each slice. There is at least one part, and all of an object is in one.
     """
     give_back()
     spacing, crops = voxel_size(array), Crops(array)
     own = starting_in(index, rows, array.chunks)
     lo, hi = (index[[f"{a}{e}" for a in "zyx"]].to_numpy()[own] for e in "01")
     ids, voxels = index.object_id.to_numpy()[own], index.voxels.to_numpy()[own]
-    lines, along, tilts, told = [], [], [], time.monotonic()
+    parts, held, told = [], 0, time.monotonic()
     for some in batches(voxels, BATCH):
         box = lo[some], hi[some]
         nodes, exact = gather(crops, ids[some], *box, voxels[some], spacing)
         found = centrelines(nodes, exact)
-        lines.append(line_rows(ids[some], found, nodes, exact, *box, array.shape))
-        along.append(point_rows(ids[some], found, lo[some].T * nodes.step[:, None]))
-        tilts.append(tangent_rows(ids[some], found, *box, nodes.step[0]))
-        if sum(map(len, along)) + sum(map(len, tilts)) > ROWS:
-            along, tilts = flushed(along, points, POINTS), flushed(tilts, tangents, TANGENTS)
+        parts.append((
+            line_rows(ids[some], found, nodes, exact, *box, array.shape),
+            point_rows(ids[some], found, lo[some].T * nodes.step[:, None]),
+            tangent_rows(ids[some], found, *box, nodes.step[0]),
+        ))  # fmt: skip
+        held += sum(map(len, parts[-1]))
+        if held > ROWS:
+            yield typed_parts(parts)
+            parts, held = [], 0
         if time.monotonic() - told > 10:
             told = time.monotonic()
             log.info("centrelines: object %d of %d", some.stop, len(own))
-    flushed(along, points, POINTS)
-    flushed(tilts, tangents, TANGENTS)
-    return typed(lines, LINES)
+    yield typed_parts(parts)
 
 
-def flushed(parts: list[np.ndarray], take, columns: tuple[str, ...]) -> list:
-    """Hand ``parts`` on as one table; an empty list to go on with."""
-    take(typed(parts, columns))
-    return []
+def typed_parts(parts: list[tuple[np.ndarray, ...]]) -> tuple[pd.DataFrame, ...]:
+    """The three tables of ``measure_each`` of some batches of objects."""
+    each = zip(*parts, strict=True) if parts else ((), (), ())
+    kinds = (LINES, POINTS, TANGENTS)
+    return tuple(typed(list(p), columns) for p, columns in zip(each, kinds, strict=True))
 
 
 def line_rows(ids, lines: Centrelines, nodes: Nodes, exact: Points, lo, hi, shape) -> np.ndarray:

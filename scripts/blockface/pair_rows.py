@@ -3,6 +3,7 @@
 import logging
 import time
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -19,8 +20,8 @@ TOGETHER = 256  # objects whose neighbours are looked up in one go
 COLUMNS = ("object_id", "neighbour_id", "rank", "class_rank", "surface_distance_nm")
 
 
-def neighbour_rows(array, index: pd.DataFrame, rows: list[slice], k: int) -> pd.DataFrame:
-    """Table COLUMNS for the objects whose box starts in ``rows``.
+def neighbour_rows(array, index: pd.DataFrame, rows: list[slice], k: int) -> Iterator[pd.DataFrame]:
+    """Table COLUMNS for the objects whose box starts in ``rows``, in parts, at least one.
 
     The ``k`` nearest of any class have ``rank`` 1 to k; the nearest of each class, the object's own
     too, is listed where it is not among them, with ``rank`` 0. ``class_rank`` counts within the
@@ -30,28 +31,30 @@ def neighbour_rows(array, index: pd.DataFrame, rows: list[slice], k: int) -> pd.
     spacing, crops = voxel_size(array), Crops(array)
     surfaces, everyone = Surfaces(crops, index, spacing), Candidates(index, spacing)
     ids, kinds = index.object_id.to_numpy(), index["class"].to_numpy()
+    names = pd.unique(kinds)
     classes = {
-        name: Candidates(index, spacing, np.flatnonzero(kinds == name)) for name in pd.unique(kinds)
+        name: Candidates(index, spacing, np.flatnonzero(kinds == name))
+        for name in (names if len(names) > 1 else ())
     }
-    found, parts, told = [], [], time.monotonic()
     own = starting_in(index, rows, array.chunks)
     # column after column of chunks: trees of what is near fit the cache, however wide slices are
     column = index[["x0", "y0"]].to_numpy()[own] // array.chunks[:0:-1]
     own = own[np.lexsort(column.T)]
+    found, told = [], time.monotonic()
     for n, row in enumerate(own.tolist()):
         if n % TOGETHER == 0:
-            parts, found = [*parts, np.array(found).reshape(-1, len(COLUMNS))], []
+            yield typed([np.array(found).reshape(-1, len(COLUMNS))], COLUMNS)
+            found = []
             for candidates in (everyone, *classes.values()):
                 candidates.look_ahead(own[n : n + TOGETHER])
         seen = Counter()
         for rank, (distance, other) in enumerate(nearest(row, k, surfaces, everyone), 1):
             seen[kinds[other]] += 1
             found.append((ids[row], ids[other], rank, seen[kinds[other]], distance))
-        for name in classes.keys() - seen.keys() if len(classes) > 1 else ():
+        for name in [name for name in classes if name not in seen]:
             for distance, other in nearest(row, 1, surfaces, classes[name]):
                 found.append((ids[row], ids[other], 0, 1, distance))
         if time.monotonic() - told > 10:
             told = time.monotonic()
             log.info("neighbours: object %d of %d", n + 1, len(own))
-    table = typed([*parts, np.array(found).reshape(-1, len(COLUMNS))], COLUMNS)
-    return table.sort_values(["object_id", "rank", "neighbour_id"], ignore_index=True)
+    yield typed([np.array(found).reshape(-1, len(COLUMNS))], COLUMNS)

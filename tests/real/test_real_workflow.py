@@ -24,7 +24,16 @@ DICE = 0.75  # at least, in iteration 1
 @pytest.fixture(scope="module")
 def directory(shared_data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("real")
-    command = [*RUN, "--quick", "--data", str(shared_data), "--directory", str(folder)]
+    command = [
+        *RUN,
+        "--quick",
+        "--cores",
+        "1",
+        "--data",
+        str(shared_data),
+        "--directory",
+        str(folder),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, f"{done.stdout[-6000:]}\n{done.stderr[-6000:]}"
     print(done.stdout[-4000:])

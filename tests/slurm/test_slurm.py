@@ -8,6 +8,7 @@ is as in profiles/slurm.
 import os
 import re
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -115,7 +116,7 @@ def test_profile_names_rules_that_exist():
 def test_jobs_ran_where_they_belong(on_cluster, capsys):
     run, jobs = on_cluster
     with capsys.disabled():
-        print(f"\n{len(jobs)} jobs on SLURM: {run.times()}")
+        print(f"\n{len(jobs)} jobs on SLURM: {run.times()}", file=sys.stderr)
     assert {job["JobState"] for job in jobs} == {"COMPLETED"}
     assert ON_GPU | IN_SLABS <= {job["Rule"] for job in jobs} <= rules() - HERE
     for job in jobs:

@@ -8,23 +8,20 @@ from hypothesis import strategies as st
 
 from blockface import object_rows
 from blockface.crops import batches
-from blockface.object_rows import measure_each
 from blockface.runs import Runs
 from blockface.volume import slab_rows
-from object_shapes import index_of, mask_of, rod, scattered, store, torus
+from object_shapes import index_of, mask_of, measured, rod, scattered, store, torus
 
 SPACING = (50.0, 10.0, 10.0)
 
 
 def tables(path, labels, spacing, slabs=1):
     """Lines, points and tangents of all objects, by object, measured in ``slabs`` slabs."""
-    array, index, found = store(path, labels, spacing), index_of(labels), ([], [], [])
-    for slab in range(slabs):
-        rows = slab_rows(labels.shape, slab, slabs)
-        found[0].append(measure_each(array, index, rows, found[1].append, found[2].append))
+    array, index = store(path, labels, spacing), index_of(labels)
+    each = [measured(array, index, slab_rows(labels.shape, s, slabs)) for s in range(slabs)]
     return [
         pd.concat(f).sort_values(list({"object_id", "point", "slice"} & set(f[0])))
-        .reset_index(drop=True) for f in found
+        .reset_index(drop=True) for f in zip(*each, strict=True)
     ]  # fmt: skip
 
 

@@ -155,7 +155,7 @@ def test_nearest_of_every_class_as_by_brute_force(tmp_path_factory, seed, k):
     names = {i: ("fibril", "cell", "vessel")[(i // 7) % 3] for i in range(1000)}
     index = index_of(labels, names)
     array = store(tmp_path_factory.mktemp("o") / "o.zarr", labels, spacing)
-    table = neighbour_rows(array, index, slab_rows(labels.shape), k)
+    table = pd.concat(neighbour_rows(array, index, slab_rows(labels.shape), k))
     apart, ids = gaps(labels, spacing), index.object_id.tolist()
     for one in ids:
         own = table[table.object_id == one]

@@ -123,10 +123,11 @@ def test_border_is_told(tmp_path):
     ]
 
 
-def test_an_object_that_the_table_lacks(tmp_path):
+@pytest.mark.parametrize("known", [lambda index: index[:1], lambda index: index[1:].assign(z1=0)])
+def test_an_object_that_the_table_lacks(tmp_path, known):
     labels = np.zeros((3, 4, 4), np.uint32)
-    labels[1, 1, 1], labels[1, 3, 3] = 1, 9
-    index = index_of(labels).iloc[:1]
+    labels[1, 3, 3], labels[2, 1, 1] = 9, 1
+    index = known(index_of(labels))
     with pytest.raises(InputError, match="object 9 is in the volume"):
         slab_sums(store(tmp_path / "o.zarr", labels, SPACINGS[0]), index, slab_rows(labels.shape))
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from blockface.object_rows import measure_each
 from blockface.volume import slab_rows
 from object_shapes import (
     SPACINGS,
@@ -13,6 +12,7 @@ from object_shapes import (
     helix,
     index_of,
     mask_of,
+    measured,
     rod,
     rod_extent,
     row_of,
@@ -235,7 +235,7 @@ def test_feret_of_a_rod_nearly_upright(tmp_path, spacing, tilt):
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_cone_narrows(tmp_path, spacing):
     """Its area grows as the square of the way from the tip, wherever the voxels resolve it."""
-    k, points = scale(spacing), []
+    k = scale(spacing)
     mask = mask_of(
         lambda z, y, x: (
             (np.abs(z) < 1500 * k) & (y**2 + x**2 < (200 * k * (0.5 - z / 3000 / k)) ** 2)
@@ -245,8 +245,8 @@ def test_cone_narrows(tmp_path, spacing):
     )
     labels = mask.astype(np.uint32)
     array = store(tmp_path / "o.zarr", labels, spacing)
-    measure_each(array, index_of(labels), slab_rows(mask.shape), points.append, len)
-    line = points[-1].iloc[2:-6]
+    _, points, _ = measured(array, index_of(labels), slab_rows(mask.shape))
+    line = points.iloc[2:-6]
     z = line.z_nm - (mask.shape[0] / 2 - 0.13) * spacing[0]  # OFF_GRID of object_shapes
     true = 400 * k * (0.5 - z / 3000 / k)
     assert line.diameter_nm.to_numpy() == pytest.approx(true.to_numpy(), rel=0.04)
@@ -275,7 +275,7 @@ def test_nets(tmp_path, spacing):
         smooth = np.abs(ndimage.gaussian_filter(noise, (1, 4, 4), mode="wrap"))
         labels = ndimage.label(smooth < np.quantile(smooth, 0.25))[0].astype(np.uint32)
         array = store(tmp_path / f"{seed}.zarr", labels, spacing)
-        rows = measure_each(array, index_of(labels), slab_rows(labels.shape), len, len)
+        rows, _, _ = measured(array, index_of(labels), slab_rows(labels.shape))
         assert (rows.length_nm > 0).all()
         assert np.isfinite(rows.length_nm).all()
         loops, branches = loops + rows.loops.max(), branches + rows.branch_points.max()

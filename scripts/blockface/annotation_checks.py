@@ -30,6 +30,18 @@ def refuse_empty(files: list, first: bool) -> None:
             )
 
 
+def note_unknown_image(layers: list) -> None:
+    """Warn of a file's ``layers`` (`AnnotationFile`) cut to their paint, on an image not told."""
+    note = (
+        "does not tell on which image it was painted; taken as painted on the whole stack, so "
+        f"slices with paint count as reviewed; if not so, say in {REGIONS} beside it what was"
+    )
+    if layers:
+        log.warning("%s: %s", layers[0].path, note)
+    for layer in layers:
+        layer.notes.append(note)
+
+
 def note_unpainted(file, reference: Reference) -> None:
     """Warn of a crop (an `AnnotationFile`) as deep as the stack, painted in some slices only.
 
@@ -77,7 +89,8 @@ def refuse_alone(files: list, reference: Reference) -> None:
         names = file.path.name, file.layer
         named = next((m for n in names if (m := re.match(r"z(\d{4,})[_.]", n))), None)
         first, slices = file.extent[0], file.placement.shape[0]
-        if file.listed or named is None or slices == 1 or slices == reference.shape[0]:
+        cut = file.by_slice and slices < reference.shape[0]  # to its paint, in whatever slices
+        if file.listed or named is None or (slices in (1, reference.shape[0]) and not cut):
             continue
         if first <= int(named[1]) < first + slices:
             raise InputError(
@@ -140,5 +153,6 @@ def refuse_twice(files: list, classes: dict[int, str]) -> None:
             if one.classes == two.classes and intersection(one.reach, two.reach):
                 raise InputError(
                     f"{one.path}: a second mask for the class {classes[one.classes[0]]} of the "
-                    f"same place: {one.name} and {two.name}; keep one of them"
+                    f"same place: {one.name} and {two.name}; keep one of them, or put one into a "
+                    "folder of its own if they are of different slices"
                 )

@@ -8,6 +8,7 @@ import numpy as np
 
 from blockface.annotation_checks import (
     note_absent,
+    note_unknown_image,
     note_unpainted,
     refuse_alone,
     refuse_elsewhere,
@@ -21,7 +22,7 @@ from blockface.grids import Placement
 from blockface.label_meaning import layer_meaning, meaning_of
 from blockface.layers import Reference, Source, View
 from blockface.predicted import Prediction, prediction_beside
-from blockface.rounds import REGIONS, Box, intersection, read_regions, runs
+from blockface.rounds import REGIONS, Box, intersection, of_a_bundle, read_regions, runs
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +146,7 @@ def read_bundle(
     """
     folder = paths[0].parent
     regions = read_regions(paths, reference.shape)
-    predicted = prediction_beside(folder, classes)
+    predicted = prediction_beside(folder, classes, reference.shape)
     files = [
         file
         for p in paths
@@ -161,7 +162,7 @@ def read_bundle(
             (a, b, 0, reference.shape[1], 0, reference.shape[2]) for a, b in runs(painted)
         ]
     note_absent(whole, classes, painted, depth)
-    if number and predicted is None:
+    if predicted is None and (number or of_a_bundle(folder)):
         refuse_alone(files, reference)
     refuse_empty(files, number == 0)
     refuse_other_size(files, reference)
@@ -178,7 +179,7 @@ def read_bundle(
 def _read_file(path, name_from, classes, reference, regions, predicted) -> list[AnnotationFile]:
     """The layers of a file that hold a class; the others of a project are told as left out."""
     source = Source(path, reference)
-    found, left_out = [], []
+    found, left_out, untold = [], [], []
     for index, layer in enumerate(source.layers):
         meaning = layer_meaning(layer.name, classes, path) if source.several else None
         if source.several and meaning is None:
@@ -218,6 +219,9 @@ def _read_file(path, name_from, classes, reference, regions, predicted) -> list[
             raise InputError(f"{path}: none of its regions in {REGIONS} lies inside the file")
         note_unpainted(file, reference)
         found.append(file)
+        if file.by_slice and layer.cut_to_paint and not layer.painted_on:
+            untold.append(file)
+    note_unknown_image(untold)
     _tell_left_out(path, found, left_out, classes)
     source.close()
     return found

@@ -10,7 +10,7 @@ from blockface.rounds import BOX, REGIONS, Box, by
 
 def place(layer: Layer, path, reference: Reference, predicted) -> Placement | None:
     """Where the layer lies; an empty one that was cut down to nothing, where it was handed out."""
-    if layer.cut_to_paint and tuple(layer.stored.shape) == (1, 1, 1):
+    if layer.cut_to_paint and not layer.frames:
         if predicted is None:
             raise InputError(
                 f"{path}: nothing is painted in it; if that is so, say in {REGIONS} beside an "
@@ -60,8 +60,13 @@ def placed_by_hand(path, layer: Layer, reference, regions, rows, predicted):
     fitting = [b for b in own if (b[1] - b[0], b[3] - b[2], b[5] - b[4]) == shape]
     if len(fitting) == 1:
         return Placement(fitting[0][::2], shape, (0, 1, 2), (False,) * 3), fitting
-    if predicted and not own and shape == predicted.labels.shape:
-        return Placement(predicted.offset, shape, (0, 1, 2), (False,) * 3), []
+    if predicted and shape == predicted.labels.shape:
+        return Placement(predicted.offset, shape, (0, 1, 2), (False,) * 3), rows
+    if own:
+        raise InputError(
+            f"{path}: {by(shape)} voxels (z y x), and {len(fitting)} of the {len(own)} boxes in "
+            f"{REGIONS} are of this size; expected one, which then tells where it lies"
+        )
     if shape == (1, *reference.shape[1:]):
         raise InputError(
             f"{path}: one slice, but the stack has {reference.shape[0]}; if it is one of a series, "

@@ -20,15 +20,16 @@ def seg3d_script(name: str, masks: list[str], centre: list[float]) -> str:
 #                                         exec(open(HERE + '/{SCRIPT}').read())
 import os
 import time
-told = globals().get('HERE', os.getcwd())
-HERE = os.path.dirname(os.path.abspath(__file__)) if '__file__' in globals() else told
-if not os.path.isfile(os.path.join(HERE, '{SCRIPT}')):
-    raise Exception("{SCRIPT} is not in " + HERE + "; type first  HERE = r'<its folder>'")
-if '[' in HERE or ']' in HERE or '"' in HERE:
-    raise Exception('Rename the folder: Seg3D cannot read paths with brackets or quotes: ' + HERE)
+told = globals().pop('HERE', os.getcwd())  # typed anew for every place
+told = os.path.dirname(os.path.abspath(__file__)) if '__file__' in globals() else told
+if not os.path.isfile(os.path.join(told, '{SCRIPT}')):
+    raise Exception("{SCRIPT} is not in " + told + "; type first  HERE = r'<its folder>'")
+if '[' in told or ']' in told or '"' in told:
+    raise Exception('Rename the folder: Seg3D cannot read paths with brackets or quotes: ' + told)
+FOLDER = told
 MASKS = {masks!r}
-CORRECTED = os.path.join(HERE, '{CORRECTED}')
-def br(p): return '[' + os.path.join(HERE, p) + ']'
+CORRECTED = os.path.join(FOLDER, '{CORRECTED}')
+def br(p): return '[' + os.path.join(FOLDER, p) + ']'
 def load(f, mode):
     return importlayer(filename=br(f + '.nrrd'), importer='[Teem Importer]', mode=mode)
 def stamp(f):

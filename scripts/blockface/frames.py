@@ -23,7 +23,7 @@ def both_hands(grid: Grid, factor: float, told: str) -> list[Frame]:
 
     ``told`` is what the file says it is in: RAS or LPS. Programs that know no anatomy keep the
     numbers of an image that says neither, some as LPS (Seg3D, ITK-SNAP), some as RAS (3D Slicer),
-    so the other hand is tried where the first does not fit.
+    so both hands are tried.
     """
     unit = f"coordinates taken times {factor:g}, as nm" if factor != 1 else ""
     frames = []
@@ -34,14 +34,26 @@ def both_hands(grid: Grid, factor: float, told: str) -> list[Frame]:
             sign[:, None] * grid.directions * factor,
             sign * grid.first_centre * factor,
             grid.centering,
+            hand,
         )
         said = [unit, f"coordinates taken as {hand}" if hand == "RAS" else ""]
         frames.append(Frame(moved, ", ".join(s for s in said if s)))
     return frames
 
 
+def in_voxels(frame: Frame, voxel_size_nm: tuple[float, float, float]) -> Frame:
+    """A ``frame`` whose numbers count voxels of the stack, as of an image without a voxel size."""
+    step, grid = np.array(voxel_size_nm[::-1], float), frame.grid
+    moved = Grid(
+        grid.sizes, step[:, None] * grid.directions, step * grid.first_centre, grid.centering,
+        grid.hand,
+    )  # fmt: skip
+    said = [frame.note, "the file carries no voxel size; its numbers are taken as voxels"]
+    return Frame(moved, ", ".join(s for s in said if s))
+
+
 def place_first(frames: list[Frame], reference, path) -> Placement:
-    """Place of a file in the stack by the first of its ``frames`` that fits.
+    """Place of a file in the stack by that of its ``frames`` which fits.
 
     ``reference`` has shape, voxel_size_nm and origin_nm (z, y, x), and world, the grid of the file
     that the stack came from or None. A mask painted on that file lies in its coordinates, where
@@ -50,16 +62,20 @@ def place_first(frames: list[Frame], reference, path) -> Placement:
     Raises
     ------
     InputError
-        None fits; what is said is why the first does not. Or it fits at two places, by our
-        coordinates and by those of the stack's file.
+        None fits; what is said is why the first does not. Or it fits at two places: in either
+        hand, or by our coordinates and by those of the stack's file.
     """
     ours, refused = _first(frames, reference, path)
-    if reference.world is None:
+    world = reference.world
+    if world is None:
         if ours is None:
             raise refused
         return ours
-    moved = [Frame(_in_stack(f.grid, reference), f.note) for f in frames]
-    theirs, _ = _first(moved, reference, path)
+    known = [f for f in frames if not world.hand or f.grid.hand in ("", world.hand)]
+    moved = [Frame(_in_stack(f.grid, reference), f.note) for f in known]
+    theirs, other = _first(moved, reference, path)
+    if isinstance(other, EitherHandError):
+        raise other
     found = ours or theirs
     if found is None:
         raise refused
@@ -81,8 +97,12 @@ def place_first(frames: list[Frame], reference, path) -> Placement:
     return found
 
 
+class EitherHandError(InputError):
+    """A file fits in both hands, at two places."""
+
+
 def _first(frames: list[Frame], reference, path) -> tuple[Placement | None, InputError | None]:
-    refused = None
+    refused, fitting = None, []
     for frame in frames:
         try:
             found = place(
@@ -96,8 +116,15 @@ def _first(frames: list[Frame], reference, path) -> tuple[Placement | None, Inpu
             refused = refused or error
             continue
         note = ", ".join(s for s in (found.note, frame.note) if s)
-        return Placement(found.offset, found.shape, found.axes, found.flips, note), None
-    return None, refused
+        fitting.append(Placement(found.offset, found.shape, found.axes, found.flips, note))
+    if any(not _same(fitting[0], other) for other in fitting[1:]):
+        return None, EitherHandError(
+            f"{path}: fits the stack in LPS and, mirrored, in RAS, since coordinates of the stack "
+            "lie on both sides of 0 and its file does not say which of the two they are; expected "
+            "one place; save the stack as TIFF, name that in the configuration and paint on it, or "
+            "write into its NRRD header the 'space' that your program took"
+        )
+    return (fitting[0], None) if fitting else (None, refused)
 
 
 def _in_stack(grid: Grid, reference) -> Grid:

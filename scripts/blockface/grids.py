@@ -14,6 +14,10 @@ SPATIAL_KINDS = {"space", "domain", "???", "none"}
 UNIT_RATIOS = {1e3: "a factor of 1000", 1e6: "a factor of 1 000 000"}
 DIRECTION_TOLERANCE = 1e-3
 OFFSET_TOLERANCE = 0.05  # voxels
+HANDS = {
+    "left-posterior-superior": "LPS", "lps": "LPS",
+    "right-anterior-superior": "RAS", "ras": "RAS",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -21,12 +25,14 @@ class Grid:
     """Sizes and position of a file's voxels in the file's own unit of length.
 
     Column j of ``directions`` is the step from one voxel to the next along file axis j (x, y, z).
+    ``hand`` is LPS or RAS, in which the numbers are, or empty if that is not told.
     """
 
     sizes: tuple[int, int, int]
     directions: np.ndarray
     first_centre: np.ndarray
     centering: str
+    hand: str = ""
 
     @property
     def spacing(self) -> np.ndarray:
@@ -38,6 +44,7 @@ class Grid:
         return {
             "sizes": list(self.sizes), "directions": self.directions.tolist(),
             "first_centre": self.first_centre.tolist(), "centering": self.centering,
+            "hand": self.hand,
         }  # fmt: skip
 
     @classmethod
@@ -45,7 +52,7 @@ class Grid:
         """The grid that ``as_json`` wrote."""
         return cls(
             tuple(told["sizes"]), np.array(told["directions"]), np.array(told["first_centre"]),
-            told["centering"],
+            told["centering"], told.get("hand", ""),
         )  # fmt: skip
 
     @property
@@ -85,7 +92,7 @@ def grid_of(header: dict, path) -> Grid:
     or not said, the lower edge of the first voxel if cell-centred).
     """
     sizes = tuple(int(n) for n in header["sizes"])
-    centering = _centerings(header)
+    centering, hand = _centerings(header), HANDS.get(str(header.get("space", "")).lower(), "")
     if header.get("space directions") is not None:
         rows = [np.full(3, np.nan) if r is None else r for r in header["space directions"]]
         directions = np.array(rows, float).T
@@ -101,7 +108,7 @@ def grid_of(header: dict, path) -> Grid:
                 "three numbers; export one 3-D mask per file"
             )
         _refuse_zero(np.linalg.norm(directions, axis=0), "space directions", path)
-        return Grid(sizes, directions, origin, centering[0])
+        return Grid(sizes, directions, origin, centering[0], hand)
     spacing, first = _old_style(header, sizes, centering)
     _refuse_zero(spacing, "spacings", path)
     return Grid(sizes, np.diag(spacing), first, centering[0])
@@ -228,7 +235,11 @@ def _spacing_hint(spacing, step, factor) -> str:
             if np.allclose(factor, way, rtol=0.01):
                 return f"{words}: units mixed up (nm, um, mm)? Write coordinates in nm"
     if np.allclose(spacing, 1):
-        return "the file carries no voxel size and is not the whole stack, so it has no place"
+        return (
+            "the file carries no voxel size and is not the whole stack, so it has no place; paint "
+            "on the folder handed out, or tell your program the voxel size first (3D Slicer: "
+            "Volumes > Volume Information) and paint again"
+        )
     if np.allclose(spacing[::-1], step, rtol=1e-3):
         return "x and z changed places? voxel_size_nm is in z, y, x"
     return "correct voxel_size_nm, or export the mask on the grid of the image"

@@ -8,7 +8,7 @@ import zarr
 
 from blockface.errors import InputError
 from blockface.formats.found import NM, Found
-from blockface.formats.ngff import open_zarr
+from blockface.formats.ngff import described, open_zarr
 from blockface.formats.tiff import open_tiff
 from blockface.grids import Grid
 
@@ -21,7 +21,8 @@ class LabelStack:
         if found.dtype.kind not in "iub":
             raise InputError(
                 f"{path}: values of type {found.dtype}; expected whole numbers, one per class; "
-                "save the labels as 8-bit or 16-bit integers"
+                "save the labels as 8-bit or 16-bit integers (ImageJ: first switch off Edit > "
+                "Options > Conversions > Scale when converting, which would change them)"
             )
         if found.lossy:
             raise InputError(
@@ -65,7 +66,9 @@ def zarr_labels(path: Path, voxel_size_nm) -> tuple[LabelStack, Grid | None]:
     InputError
         Not as fine as the stack: labels painted on a coarser level of the image.
     """
-    found, (told, first) = open_zarr(path), _place(path)
+    found = open_zarr(path)
+    with described(path):
+        told, first = _place(path)
     if told and any(a > 1.5 * b for a, b in zip(told, voxel_size_nm, strict=True)):
         raise InputError(
             f"{path}: the finest level has voxels of {_sizes(told)} nm (z y x) against "

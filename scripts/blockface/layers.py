@@ -4,7 +4,7 @@ A plain mask or label map is one layer; a Seg3D project and a Slicer segmentatio
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from blockface.errors import InputError
 from blockface.formats.ngff import is_zarr
-from blockface.frames import Frame, place_first
+from blockface.frames import Frame, both_hands, in_voxels, place_first
 from blockface.grids import Grid, Placement
 from blockface.label_stacks import tiff_labels, zarr_labels
 from blockface.nifti_labels import nifti_labels
@@ -60,6 +60,11 @@ class Layer:
 
     def place(self, reference: Reference, path: Path) -> Placement | None:
         """Where in the stack the layer lies; None if only something beside the file can tell."""
+        if self.painted_on and sorted(self.painted_on) == sorted(reference.shape):
+            counted = [f for f in self.frames if np.allclose(f.grid.spacing, 1)]
+            if counted and not np.allclose(reference.voxel_size_nm, 1):
+                frames = [in_voxels(f, reference.voxel_size_nm) for f in counted]
+                return place_first(frames, replace(reference, world=None), path)
         if self.frames:
             return place_first(list(self.frames), reference, path)
         if tuple(self.stored.shape) == tuple(reference.shape):
@@ -158,7 +163,9 @@ def open_layers(path: Path, reference: Reference) -> list[Layer]:
         ]
     if kind == ".nrrd":
         mask = read_mask(path, scratch)
-        return [Layer(stem(path), mask.array, (Frame(mask.grid),))]
+        hand = mask.grid.hand  # that of Slicer; Seg3D tells none
+        frames = both_hands(mask.grid, 1.0, hand) if hand else [Frame(mask.grid)]
+        return [Layer(stem(path), mask.array, tuple(frames))]
     if kind in (".nii", ".nii.gz"):
         array, frames = nifti_labels(path, scratch)
         return [Layer(stem(path), array, tuple(frames))]
@@ -215,4 +222,8 @@ def _session_named(path: Path) -> int | None:
     rows = frame[frame["project"].astype(str).isin([path.name, "*"])]
     if len(rows) > 1:
         raise InputError(f"{table}: {len(rows)} lines for {path.name}; expected one")
-    return int(rows["session"].iloc[0]) if len(rows) else None
+    told = rows["session"].iloc[0] if len(rows) else None
+    try:
+        return None if told is None else int(told)
+    except (TypeError, ValueError):
+        raise InputError(f"{table}: session {told} for {path.name}; expected a number") from None

@@ -4,6 +4,7 @@ Format: Cox et al. 2004, nifti.nimh.nih.gov/nifti-1. World coordinates are RAS t
 count in LPS, where x and y have the other sign.
 """
 
+import zlib
 from pathlib import Path
 
 import nibabel
@@ -14,6 +15,10 @@ from blockface.frames import Frame, both_hands
 from blockface.grids import Grid
 from blockface.nrrd_data import unpacked
 
+BROKEN = (  # what a file that is cut or changed makes nibabel raise
+    nibabel.filebasedimages.ImageFileError, nibabel.spatialimages.HeaderDataError, zlib.error,
+    OSError, EOFError, ValueError, KeyError, IndexError, OverflowError,
+)  # fmt: skip
 NM = {"meter": 1e9, "mm": 1e6, "micron": 1e3}
 
 
@@ -30,14 +35,16 @@ def nifti_labels(path: Path, scratch: str | Path | None = None) -> tuple[np.ndar
     """
     try:
         image = nibabel.load(path)
-        header, proxy = image.header, image.dataobj
-        sizes = [int(n) for n in image.shape]
-    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError) as error:
+        proxy, unit = image.dataobj, NM.get(image.header.get_xyzt_units()[0])
+        sizes, dtype = [int(n) for n in image.shape], np.dtype(proxy.dtype)
+        place = _position(image)
+        if min(sizes, default=0) < 1:
+            raise ValueError(f"sizes {sizes}")
+    except BROKEN as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path}: not a whole NIfTI file ({reason}); save it again") from None
     while len(sizes) > 3 and sizes[-1] == 1:
         sizes.pop()
-    dtype = np.dtype(proxy.dtype)
     if len(sizes) != 3 or (proxy.slope, proxy.inter) != (1.0, 0.0) or dtype.kind not in "iu":
         raise InputError(
             f"{path}: an image of {' x '.join(map(str, sizes))} voxels of type {dtype}, scaled by "
@@ -47,8 +54,7 @@ def nifti_labels(path: Path, scratch: str | Path | None = None) -> tuple[np.ndar
     count = int(np.prod(sizes, dtype=np.int64))
     array = _voxels(path, dtype, proxy.offset, count, scratch).reshape(sizes[::-1])
     array.flags.writeable = False
-    unit = NM.get(header.get_xyzt_units()[0])
-    grid = Grid(tuple(sizes), *_position(image), "cell")
+    grid = Grid(tuple(sizes), *place, "cell")
     return array, [
         frame for factor in (1.0, unit) if factor for frame in both_hands(grid, factor, "RAS")
     ]

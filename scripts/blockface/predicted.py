@@ -69,15 +69,17 @@ class Prediction:
         )
 
 
-def prediction_beside(folder: Path, classes: dict[int, str]) -> Prediction | None:
+def prediction_beside(
+    folder: Path, classes: dict[int, str], shape: tuple[int, int, int]
+) -> Prediction | None:
     """The prediction kept in ``folder`` or in its folder corrected, in values of ``classes``.
 
-    None if there is none, as beside a first painting.
+    None if there is none, as beside a first painting. ``shape`` (z, y, x) is that of the stack.
 
     Raises
     ------
     InputError
-        It cannot be read.
+        It cannot be read, or is not of this stack.
     """
     path = next((p for p in (folder / FILE, folder / "corrected" / FILE) if p.is_file()), None)
     if path is None:
@@ -93,6 +95,13 @@ def prediction_beside(folder: Path, classes: dict[int, str]) -> Prediction | Non
             f"{path}: cannot be read ({reason}); copy the folder of the bundle again, or remove "
             "this file to have the whole extent of the masks counted as reviewed"
         ) from None
+    ends = [o + n for o, n in zip(offset, labels.shape, strict=True)]
+    if min(offset) < 0 or any(a > b for a, b in zip(ends, shape, strict=True)):
+        raise InputError(
+            f"{path}: handed out of voxels {offset} to {tuple(ends)} (z y x), and the stack has "
+            f"{tuple(shape)}; was it cropped since? Hand in places of this stack, or remove this "
+            "file and say in regions.tsv beside the masks where they lie and what was reviewed"
+        )
     known = {str(name): int(value) for value, name in names.items()}
     now = {name: value for value, name in classes.items()}
     # a class that was renamed since keeps its value

@@ -19,7 +19,11 @@ from blockface.tables import read_table
 
 log = logging.getLogger(__name__)
 
-REGIONS = "regions.tsv"
+OTHERS = (  # endings of images and segmentations that are not read
+    ".mat", ".mrc", ".dcm", ".mha", ".mhd", ".gz", ".png", ".bmp", ".jpg", ".jpeg", ".gif", ".h5",
+    ".hdf5", ".npy", ".am", ".hdr", ".img", ".raw", ".xcf", ".psd", ".vtm", ".vti", ".n5",
+)  # fmt: skip
+REGIONS, RECORD = "regions.tsv", "bundle.json"
 BOX = ("z0", "z1", "y0", "y1", "x0", "x1")
 Box = tuple[int, int, int, int, int, int]
 
@@ -36,6 +40,9 @@ def round_folders(folder: str | Path) -> list[Path]:
     found = sorted(f for f in folder.iterdir() if f.is_dir()) if folder.is_dir() else []
     odd = [f.name for f in found if f.name.isdigit() and len(f.name) != 2]
     rounds = [f for f in found if re.fullmatch(r"\d\d", f.name)]
+    for other in found:
+        if other not in rounds and not other.name.startswith("."):
+            log.warning("%s: not named as a round is, in two digits; left out", other)
     if odd or not rounds:
         raise InputError(
             f"{folder}: found {', '.join(odd) or 'no annotation round'}; expected folders 00, 01, "
@@ -70,8 +77,11 @@ def bundles_of(round_folder: Path) -> list[list[Path]]:
 
 def _below(folder: Path) -> list[list[Path]]:
     inside = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    for path in inside:
+        if not path.exists():
+            raise InputError(f"{path}: a link to nothing; copy the file itself there")
     here = [p for p in inside if is_annotation(p)]
-    handed_out = (folder / "bundle.json").is_file()
+    handed_out = (folder / RECORD).is_file()
     for file in inside:
         picture = file.suffix == ".png" and (handed_out or (folder / FILE).is_file())
         if file.is_file() and file not in here and not picture:
@@ -83,6 +93,11 @@ def _below(folder: Path) -> list[list[Path]]:
     return bundles
 
 
+def of_a_bundle(folder: Path) -> bool:
+    """Whether the files in ``folder`` are those of a place that was handed out."""
+    return any((f / RECORD).is_file() for f in (folder, folder.parent))
+
+
 def refuse_other_formats(path: Path) -> None:
     """Raise InputError for files that hold segmentations in a form not read here."""
     advice = {
@@ -90,10 +105,9 @@ def refuse_other_formats(path: Path) -> None:
         ".ses": "open and save it in Seg3D 2, then export NRRD",
         ".nhdr": "save it with its header attached, as one .nrrd file",
         ".zip": "unpack it; from webKnossos, export TIFF or zarr of the bounding box",
-    } | dict.fromkeys(
-        (".mat", ".mrc", ".dcm", ".mha", ".mhd", ".gz", ".png", ".bmp"),
-        "export it from Seg3D as NRRD",
-    )
+        ".nml": "it holds skeletons; from webKnossos, export TIFF or zarr of the bounding box",
+        ".zarr": "a zarr is a folder; copy it again with all that is in it",
+    } | dict.fromkeys(OTHERS, "export it from Seg3D as NRRD")
     if path.suffix.lower() in advice:
         raise InputError(
             f"{path}: segmentations of type {path.suffix} are not read; expected .nrrd, "
@@ -108,10 +122,10 @@ def _saved_over(folder: Path, here: list[Path]) -> list[list[Path]]:
         log.info("%s: a whole correction bundle; only its folder corrected/ is read", folder)
         return []
     try:
-        record = json.loads((folder / "bundle.json").read_text())
-    except ValueError as error:
+        record = dict(json.loads((folder / RECORD).read_text()))
+    except (TypeError, ValueError) as error:
         raise InputError(
-            f"{folder / 'bundle.json'}: cannot be read ({error}); copy the folder of the bundle "
+            f"{folder / RECORD}: cannot be read ({error}); copy the folder of the bundle "
             "again, or hand in its folder corrected/ alone"
         ) from None
     masks = [folder / name for name in record.get("classes", {}).values()]
@@ -175,7 +189,7 @@ def read_regions(paths: list[Path], shape) -> list[tuple[str, Box]]:
             box = tuple(int(row[key]) for key in BOX)
             if any(float(row[key]) != int(row[key]) for key in BOX):
                 raise ValueError
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise InputError(f"{table}: line {number}: expected whole numbers in z0 … x1") from None
         inside = all(0 <= a < b <= n for a, b, n in zip(box[::2], box[1::2], shape, strict=True))
         if not inside or str(row["file"]) not in {*names, "*"}:

@@ -99,8 +99,10 @@ def read_header(path: Path) -> tuple[dict, int]:
     """Fields of an NRRD header, and the byte at which its data begin."""
     lines = []
     with path.open("rb") as file:
-        if file.read(4) != b"NRRD":
-            raise InputError(f"{path}: not an NRRD file; expected it to begin with NRRD")
+        if (first := file.read(4)) != b"NRRD":
+            raise InputError(
+                f"{path}: not an NRRD file: begins with {first!r}, expected NRRD; export it again"
+            )
         file.seek(0)
         for line in file:
             line = line.rstrip(b"\r\n")

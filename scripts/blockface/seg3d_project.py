@@ -50,7 +50,14 @@ class Session:
 
 def is_project(folder: Path) -> bool:
     """Whether ``folder`` is that of a Seg3D project, whatever its name."""
-    return folder.is_dir() and (folder.suffix.lower() == ".seg3dproj" or any(folder.glob("*.s3d")))
+    return folder.is_dir() and (
+        folder.suffix.lower() == ".seg3dproj" or bool(project_files(folder))
+    )
+
+
+def project_files(folder: Path) -> list[Path]:
+    """The .s3d files in ``folder``, without what macOS lays beside them (._name.s3d)."""
+    return sorted(f for f in folder.glob("*.s3d") if not f.name.startswith("."))
 
 
 def project_folder(path: str | Path) -> Path:
@@ -63,7 +70,7 @@ def project_folder(path: str | Path) -> Path:
     """
     path = Path(path)
     folder = path if path.is_dir() else path.parent
-    files = sorted(folder.glob("*.s3d"))
+    files = project_files(folder)
     if len(files) != 1:
         raise InputError(
             f"{folder}: found {', '.join(f.name for f in files) or 'no .s3d file'}; expected one "
@@ -118,12 +125,14 @@ def read_session(path: str | Path, number: int | None = None) -> Session:
         No such session, its XML missing or broken, a mask without a valid bit, or no mask in it.
     """
     folder = project_folder(path)
-    listed = sessions(folder)
-    if number is None and listed:
-        number = listed[-1][0]
+    saved = sessions(folder)
+    if not saved:
+        raise InputError(f"{folder}: its list of sessions is empty; {SAVE_AGAIN}")
+    if number is None:
+        number = saved[-1][0]
     names = ", ".join(f"{n} ({', '.join(s for s in (name, time) if s)})"
-                      for n, name, time, file in listed if file.is_file())  # fmt: skip
-    wanted = next((entry for entry in listed if entry[0] == number), None)
+                      for n, name, time, file in saved if file.is_file())  # fmt: skip
+    wanted = next((entry for entry in saved if entry[0] == number), None)
     if wanted is None or not wanted[3].is_file():
         raise InputError(
             f"{folder}: session {number} has no XML in sessions/; there are {names or 'none'}; "
@@ -131,7 +140,7 @@ def read_session(path: str | Path, number: int | None = None) -> Session:
         )
     session = _parsed(folder, *wanted)
     if not session.masks:
-        others = (_parsed(folder, *e) for e in listed if e[0] != number and e[3].is_file())
+        others = (_parsed(folder, *e) for e in saved if e[0] != number and e[3].is_file())
         found = ", ".join(str(s).removeprefix("session ") for s in others if s.masks)
         raise InputError(
             f"{folder}: no mask layers in {session}; sessions with masks: {found or 'none'}; save "

@@ -14,11 +14,6 @@ from blockface.frames import Frame, both_hands
 from blockface.grids import grid_of
 from blockface.seg3d import check_header, read_header, voxel_type, voxels_of
 
-HANDS = {
-    "left-posterior-superior": "LPS", "lps": "LPS",
-    "right-anterior-superior": "RAS", "ras": "RAS",
-}  # fmt: skip
-
 
 @dataclass(frozen=True)
 class Segment:
@@ -32,7 +27,8 @@ class Segment:
 def slicer_segments(path: Path, scratch=None) -> tuple[list[Segment], list[Frame], tuple | None]:
     """Segments of a .seg.nrrd, the frames in which its numbers may be meant, and `painted_on`.
 
-    The array is often cut to what is painted; its own origin places it.
+    The array is often cut to what is painted; its own origin places it. Where nothing is painted,
+    one voxel is left, without a place: no frames.
 
     Raises
     ------
@@ -66,9 +62,10 @@ def slicer_segments(path: Path, scratch=None) -> tuple[list[Segment], list[Frame
     array = flat.reshape(sizes[::-1])  # (z, y, x) or (z, y, x, layer)
     layers = [array] if len(sizes) == 3 else [array[..., i] for i in range(sizes[0])]
     segments = [_segment(number, named, header, layers, path) for number in sorted(named)]
-    hand = HANDS.get(str(header.get("space", "")).lower(), "LPS")
-    frames = both_hands(grid_of(_spatial(header), path), 1.0, hand)
-    return segments, frames, painted_on(header)
+    if array.shape[:3] == (1, 1, 1) and not flat.any():
+        return segments, [], painted_on(header)
+    grid = grid_of(_spatial(header), path)
+    return segments, both_hands(grid, 1.0, grid.hand or "LPS"), painted_on(header)
 
 
 def painted_on(header: dict) -> tuple[int, int, int] | None:
@@ -78,18 +75,27 @@ def painted_on(header: dict) -> tuple[int, int, int] | None:
     """
     told = str(header.get("Segmentation_ConversionParameters", ""))
     found = re.search(r"Reference image geometry\|([-+.\deE;]+)\|", told)
-    numbers = found[1].strip(";").split(";") if found else []
+    try:
+        numbers = [float(n) for n in found[1].strip(";").split(";")] if found else []
+    except ValueError:
+        return None
     if len(numbers) != 22:
         return None
-    ends = [int(float(n)) for n in numbers[16:]]
+    ends = [int(n) for n in numbers[16:]]
     return tuple(ends[i + 1] - ends[i] + 1 for i in (4, 2, 0))
 
 
 def _segment(number: int, named: dict, header: dict, layers: list, path) -> Segment:
     """Segment ``number``; files before Slicer 4.11 have a layer per segment and the value 1."""
     old = f"Segment{number}_LabelValue" not in header
-    layer = number if old and len(layers) > 1 else int(header.get(f"Segment{number}_Layer", 0))
-    value = 1 if old else int(header[f"Segment{number}_LabelValue"])
+    try:
+        layer = number if old and len(layers) > 1 else int(header.get(f"Segment{number}_Layer", 0))
+        value = 1 if old else int(header[f"Segment{number}_LabelValue"])
+    except ValueError as error:
+        raise InputError(
+            f"{path}: segment {named[number]}: LabelValue and Layer in the header are no whole "
+            f"numbers ({error}); save the segmentation again in Slicer"
+        ) from None
     if not 0 <= layer < len(layers):
         raise InputError(
             f"{path}: segment {named[number]} is said to lie in layer {layer}, found "

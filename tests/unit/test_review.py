@@ -428,6 +428,11 @@ def test_the_script_loads_saves_and_is_old_python(told, file, tmp_path, predicte
     assert "NOT WRITTEN: z0012_cell" in capsys.readouterr().out
     calls.clear()
     (folder / "corrected" / "z0012_cell.nrrd").unlink()
+    if told == "HERE":  # of the place before: another one would load and save there
+        with pytest.raises(Exception, match="type first  HERE = r'<its folder>'"):
+            exec(compile(source, "open_in_seg3d.py", "exec"), names)
+        assert not calls
+        names[told] = str(folder)
     exec(compile(source, "open_in_seg3d.py", "exec"), names)
     masks = [a["filename"] for n, a in calls if n == "importlayer" and a["mode"] != "data"]
     assert masks == [f"[{folder}/corrected/z0012_fibril.nrrd]", f"{here}cell.nrrd]"]

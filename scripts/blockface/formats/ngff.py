@@ -1,5 +1,7 @@
 """Zarr arrays (version 2 and 3) and OME-Zarr groups, of which the finest level is taken."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,8 @@ def open_zarr(path: str | Path) -> Found:
         raise InputError(f"{path}: not a zarr array or group ({error}); copy it again") from None
     size = UNKNOWN
     if isinstance(node, zarr.Group):
-        node, size = _of_group(node, path)
+        with described(path):
+            node, size = _of_group(node, path)
     if "voxel_size_nm" in node.attrs:
         size = tuple(nm(v, "nm") for v in node.attrs["voxel_size_nm"])
     shape = squeeze(node.shape, str(path))
@@ -41,6 +44,20 @@ def open_zarr(path: str | Path) -> Found:
     return Found(shape, node.dtype.newbyteorder("="), size, read, [str(path)])
 
 
+@contextmanager
+def described(path) -> Iterator[None]:
+    """Tell in one line what of the metadata of an OME-Zarr is not as it should be."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{path}: the OME-Zarr metadata are not whole ({type(error).__name__}: {error}); "
+            "expected multiscales with axes, datasets and a scale for each axis; write them again"
+        ) from None
+
+
 def _of_group(group: zarr.Group, path) -> tuple[zarr.Array, Size]:
     scales = group.attrs.get("multiscales") or group.attrs.get("ome", {}).get("multiscales")
     if scales:
@@ -50,7 +67,7 @@ def _of_group(group: zarr.Group, path) -> tuple[zarr.Array, Size]:
     if len(arrays) != 1:
         raise InputError(
             f"{path}: a zarr group with {len(arrays)} 3-D arrays ({', '.join(arrays) or 'none'}) "
-            "and no multiscales; name one array as the stack: <folder>/<array>"
+            "and no multiscales; name one, <folder>/<array>, or hand in each as a zarr by itself"
         )
     return group[arrays[0]], UNKNOWN
 

@@ -45,4 +45,4 @@ def _world(image, sizes: list[int]) -> Grid | None:
     if not int(image.header["sform_code"]) and not int(image.header["qform_code"]):
         return None
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine
-    return Grid(tuple(sizes), affine[:3, :3], affine[:3, 3], "cell")
+    return Grid(tuple(sizes), affine[:3, :3], affine[:3, 3], "cell", "LPS")

@@ -2,6 +2,7 @@
 
 import logging
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -157,7 +158,7 @@ def _check_whole(tif: tifffile.TiffFile, series, path: Path) -> None:
             f"{path}: truncated, the file of {size} bytes ends after page {len(tif.pages)} "
             "although more pages were expected; copy the file again from its source"
         )
-    for number, page in enumerate(series.pages, start=1):
+    for number, page in enumerate(_pages(series, path), start=1):
         if page is None:
             raise InputError(
                 f"{path}: page {number} of {len(series.pages)} is missing though its metadata "
@@ -170,6 +171,17 @@ def _check_whole(tif: tifffile.TiffFile, series, path: Path) -> None:
                 f"{path}: truncated at page {number} of {len(series.pages)}, {size} bytes found "
                 f"where at least {need} were expected; copy the file again from its source"
             )
+
+
+def _pages(series, path: Path) -> Iterator:
+    """The pages of a series, in order."""
+    try:
+        yield from series.pages
+    except (tifffile.TiffFileError, struct.error, IndexError) as error:
+        raise InputError(
+            f"{path}: truncated, a page cannot be read ({' '.join(str(error).split())}) where "
+            f"{len(series.pages)} were expected; copy the file again from its source"
+        ) from None
 
 
 def _link(tif: tifffile.TiffFile, page) -> int:

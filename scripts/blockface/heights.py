@@ -6,6 +6,7 @@ plain distance). It depends on a voxel's surroundings alone and is exact to the 
 a block with enough halo gives what the whole volume would give.
 """
 
+import logging
 import math
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,7 +14,13 @@ from fractions import Fraction
 import edt
 import numpy as np
 
+from blockface.errors import InputError
+
+log = logging.getLogger(__name__)
+
 HIGHEST = 65502  # 27 times 2426: sums fit 16 bits
+CLIPPED = 16  # voxels, unless told otherwise
+MOST = 1000  # voxels: neighbours farther inside would be of one height
 
 
 @dataclass(frozen=True)
@@ -63,6 +70,38 @@ def metric(voxel_size_nm, max_radius_nm: float, smooth_slices: bool = True) -> M
         unit = largest
     size = tuple(max(1, round(r * unit)) for r in ratio)
     return Metric(size, unit, max(1, math.ceil(voxels * unit)), summed)
+
+
+def clipped_at(max_radius_nm: float | None, sides) -> float:
+    """Distance in nm at which heights are clipped, for voxels with ``sides`` (nm).
+
+    Raises
+    ------
+    InputError
+        So many voxels that heights of neighbours would be the same.
+    """
+    smallest = min(sides)
+    if max_radius_nm is None:
+        return CLIPPED * smallest
+    if max_radius_nm > MOST * smallest:
+        raise InputError(
+            f"separate: max_radius_nm is {max_radius_nm:g}, {max_radius_nm / smallest:.0f} times "
+            f"the voxel's smallest side; expected at most {MOST} times; take half of how "
+            "thick the thickest parts are that shall come apart"
+        )
+    return max(max_radius_nm, smallest)
+
+
+def tell_thick(places: int, units: Metric, z: slice, smallest: float, merge_ratio: float) -> None:
+    """Warn of ``places`` so thick that heights are clipped there, in the slices ``z``."""
+    if places:
+        radius = units.radius * smallest / units.per_voxel
+        log.warning(
+            "slices %d-%d: in %d places objects are thicker than twice max_radius_nm (%.0f nm): "
+            "parts of them that meet in a neck of some %.0f nm or more stay one; if they shall "
+            "come apart, raise datasets.<name>.max_radius_nm",
+            z.start, z.stop - 1, places, radius, 2 * merge_ratio * radius,
+        )  # fmt: skip
 
 
 def squared_distances(classes: np.ndarray, units: Metric, threads: int = 1) -> np.ndarray:

@@ -25,7 +25,14 @@ from blockface.errors import InputError
 from blockface.foreground import Classes
 from blockface.graph import Merging
 from blockface.heap import give_back, keep_no_large_arrays
-from blockface.heights import Metric, heights, metric, squared_distances
+from blockface.heights import (
+    Metric,
+    clipped_at,
+    heights,
+    metric,
+    squared_distances,
+    tell_thick,
+)
 from blockface.slab_graph import Slab
 from blockface.watershed import SHELL, Block
 
@@ -81,8 +88,7 @@ class Settings:
 
     def rules(self, voxel_size_nm) -> tuple[Metric, Merging | None]:
         """Units of distance, and when to merge (None: connected components only)."""
-        smallest = min(voxel_size_nm)
-        radius = 16 * smallest if self.max_radius_nm is None else max(self.max_radius_nm, smallest)
+        radius = clipped_at(self.max_radius_nm, voxel_size_nm)
         units = metric(voxel_size_nm, radius, self.smooth_slices)
         if self.method == "components":
             return units, None
@@ -164,13 +170,9 @@ def separate_slab(
         give_back()
     slab.finish()
     log.info("%s: %d pieces, %d passes left to the whole", local, len(slab.nodes), len(slab.edges))
-    if merging and (thick := int((slab.nodes["peak"] >= units.highest).sum())):
-        seen = 2 * units.radius * min(source.voxel_size_nm) / units.per_voxel
-        log.warning(
-            "slices %d-%d: %d pieces are thicker than %.0f nm, more than the watershed looks at: "
-            "where two such parts meet they stay one; raise datasets.<name>.max_radius_nm",
-            z.start, z.stop - 1, thick, seen,
-        )  # fmt: skip
+    if merging:
+        thick = int((slab.nodes["peak"] >= units.highest).sum())
+        tell_thick(thick, units, z, min(source.voxel_size_nm), settings.merge_ratio)
     shutil.rmtree(local, ignore_errors=True)
     os.replace(folder, local)
 

@@ -34,7 +34,11 @@ def separate_slab(
     """
     settings = {key: value for key, value in settings.items() if value is not None}
     across = slices.Settings.of(
-        {"threshold": settings.get("threshold"), **settings.pop("slices", {})}
+        {
+            "threshold": settings.get("threshold"),
+            "max_radius_nm": settings.get("max_radius_nm"),
+            **settings.pop("slices", {}),
+        }
     )
     method = settings.pop("method", "components")
     folder, record = Path(f"{local}.partial"), Path(f"{local}.partial/key.json")

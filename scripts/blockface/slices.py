@@ -21,7 +21,7 @@ from blockface.errors import InputError
 from blockface.foreground import Classes
 from blockface.graph import BOX, Merging
 from blockface.heap import give_back, keep_no_large_arrays
-from blockface.heights import metric
+from blockface.heights import Metric, clipped_at, metric, tell_thick
 from blockface.objects import BLOCK, walk_band
 from blockface.slab_graph import Slab
 from blockface.volume import create_volume, resumable, row_depth
@@ -44,8 +44,8 @@ class Settings:
     ``merge_ratio`` and ``h_maxima_px``: two basins of a slice are one cross-section where the neck
     between them is at least this share as wide as the narrower one, or narrower by less than so
     many pixels; ``max_gap``: slices in a row in which an object may be missing; ``min_area_nm2``:
-    a smaller cross-section begins no object (None: 9 pixels); ``threshold`` as in
-    `objects.Settings`.
+    a smaller cross-section begins no object (None: 9 pixels); ``threshold`` and ``max_radius_nm``
+    as in `objects.Settings`.
     """
 
     threshold: float = 0.5
@@ -53,6 +53,7 @@ class Settings:
     h_maxima_px: float = 0.25
     max_gap: int = 2
     min_area_nm2: float | None = None
+    max_radius_nm: float | None = None
 
     @classmethod
     def of(cls, given: dict | None) -> "Settings":
@@ -66,7 +67,8 @@ class Settings:
             )
         settings = cls(**given)
         for name, low, high in (("threshold", 0, 1), ("merge_ratio", 0, 1), ("h_maxima_px", 0, 99),
-                                ("max_gap", 0, 99), ("min_area_nm2", 0, 1e12)):  # fmt: skip
+                                ("max_gap", 0, 99), ("min_area_nm2", 0, 1e12),
+                                ("max_radius_nm", 0, 1e9)):  # fmt: skip
             value = getattr(settings, name)
             if value is not None and not low <= value <= high:
                 raise InputError(f"slices: {name} is {value}; expected {low} to {high}")
@@ -75,7 +77,14 @@ class Settings:
     @property
     def of_slab(self) -> dict:
         """Those that bear on the cross-sections; the others only on how they are linked."""
-        return {key: asdict(self)[key] for key in ("threshold", "merge_ratio", "h_maxima_px")}
+        names = ("threshold", "merge_ratio", "h_maxima_px", "max_radius_nm")
+        return {name: asdict(self)[name] for name in names}
+
+    def rules(self, sides: tuple[float, float]) -> tuple[Metric, Merging]:
+        """Units of distance in slices of pixels with ``sides`` (y, x, nm), and when to merge."""
+        radius = clipped_at(self.max_radius_nm, sides)
+        units = metric((radius, *sides), radius, smooth_slices=False)
+        return units, Merging(self.merge_ratio, self.h_maxima_px * units.one_voxel)
 
 
 class Apart:
@@ -140,28 +149,31 @@ def separate_slab(
     def make(path):
         return create_volume(path, (max(1, shape[0]), *shape[1:]), np.uint32, source.voxel_size_nm)
 
+    units, thick = settings.rules(source.voxel_size_nm[1:])[0], 0
     with resumable(folder / "labels.zarr", key, make) as (labels, done):
         for start in range(z.start, z.stop, row_depth(shape)):
             row = slice(start, min(start + row_depth(shape), z.stop))
             if row in done:
                 continue
-            found, sections = row_sections(Apart(source, row), settings, threads, block)
+            found, sections, peaks = row_sections(Apart(source, row), settings, threads, block)
+            thick += int((peaks >= units.highest).sum())
             labels[row.start - z.start : row.stop - z.start] = found
             np.save(folder / f"sections_{start}.npy", sections)
             done.add(row)
             give_back()
             log.info("slices %d to %d: %d cross-sections", start, row.stop - 1, len(sections))
+    tell_thick(thick, units, z, min(source.voxel_size_nm[1:]), settings.merge_ratio)
     (folder / "slab.json").write_text(json.dumps(key))
     shutil.rmtree(local, ignore_errors=True)
     os.replace(folder, local)
 
 
 def row_sections(apart: Apart, settings: Settings, threads: int, block: tuple[int, int]):
-    """Labels (z, y, x) uint32 of a few slices, counted in each slice, and their `SECTION`s."""
-    sides = apart.source.voxel_size_nm[1:]
-    radius = 16 * min(sides)
-    units = metric((radius, *sides), radius, smooth_slices=False)
-    merging = Merging(settings.merge_ratio, settings.h_maxima_px * units.one_voxel)
+    """Labels (z, y, x) uint32 of a few slices, counted in each slice, and their `SECTION`s.
+
+    And the height at which each of these is highest.
+    """
+    units, merging = settings.rules(apart.source.voxel_size_nm[1:])
     labels = np.zeros(apart.shape, np.uint32)
     whole = slice(0, len(labels))
     with tempfile.TemporaryDirectory() as folder:
@@ -189,7 +201,7 @@ def row_sections(apart: Apart, settings: Settings, threads: int, block: tuple[in
     for z, plane in enumerate(labels):
         plane[:] = table[plane]
         measure(plane, sections[nodes["z0"] == z], sections, np.flatnonzero(nodes["z0"] == z))
-    return labels, sections
+    return labels, sections, nodes["peak"]
 
 
 def measure(plane: np.ndarray, own: np.ndarray, sections: np.ndarray, where: np.ndarray) -> None:

@@ -51,7 +51,9 @@ def side(folder, labels, spacing=SPACING, kinds=None, factor=1.0):
         rows.append((i, kind, cut, *centre, len(at) * np.prod(spacing) / 1e9, factor * len(at)))
     names = ["object_id", "class", "touches_border", "centroid_z_nm", "centroid_y_nm",
              "centroid_x_nm", "volume_um3", "length_nm"]  # fmt: skip
-    write_table(pd.DataFrame(rows, columns=names), folder / "objects.csv")
+    kinds = {"object_id": np.int64, "class": str, "touches_border": bool}
+    kinds |= dict.fromkeys(names[3:], float)  # of no objects, too
+    write_table(pd.DataFrame(rows, columns=names).astype(kinds), folder / "objects.csv")
     summary = {"class": "fibril", "measure": ["volume_fraction", "length_nm_mean"], "all": 0.1,
                "spread": 0.01, "layers": 8}  # fmt: skip
     write_table(pd.DataFrame(summary), folder / "summary.csv")
@@ -129,6 +131,20 @@ def test_other_shapes_and_voxels_compare_distributions_only(tmp_path):
     assert table.loc[("length_nm", "all"), "cliffs_delta"] > 0.9
     assert (table.n_matched == 0).all()
     assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("empty", ["a", "b", "ab"])
+def test_a_side_without_objects_has_the_same_columns(tmp_path, empty):
+    for one in "ab":
+        side(tmp_path / one, boxes() * np.uint32(one not in empty))
+    rows, summary = run(tmp_path)
+    assert {"volume_um3_a", "volume_um3_b", "length_nm_a", "length_nm_b"} <= set(rows)
+    assert set(rows.fate) == {"a": {"appeared"}, "b": {"gone"}, "ab": set()}[empty]
+    table = summary.set_index(["measure", "objects"])
+    if empty != "ab":
+        count = table.loc[("length_nm", "all"), ["n_a", "n_b"]].tolist()
+        assert count == [12 * ("a" not in empty), 12 * ("b" not in empty)]
 
 
 def test_one_shape_and_two_voxel_sizes_are_refused_unless_distributions_are_asked_for(tmp_path):

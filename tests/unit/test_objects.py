@@ -192,7 +192,8 @@ def test_balls_thicker_than_is_looked_at_are_told_and_come_apart_with_a_larger_r
     centres = [(1.2 * radius,) * 3, (1.2 * radius, 1.2 * radius, 3.1 * radius)]
     mask = balls(size, centres, radius, shape).astype(np.uint8)
     assert len(separated(mask, "watershed", size)[1]) == 1
-    assert "pieces are thicker than 320 nm" in caplog.text
+    assert "thicker than twice max_radius_nm (160 nm)" in caplog.text
+    assert "in a neck of some 240 nm or more" in caplog.text
     caplog.clear()
     assert len(separated(mask, "watershed", size, max_radius_nm=1000)[1]) == 2
     assert "thicker" not in caplog.text
@@ -279,6 +280,11 @@ def test_a_killed_slab_goes_on_after_its_last_band(tmp_path, monkeypatch):
     assert calls[11:][0] == 12  # bands 0 and 1 are not done again
     assert np.array_equal(ids, separated(classes, "watershed")[0])
     assert not list(Path(tmp_path).glob("*.partial"))
+
+
+def test_a_radius_in_another_unit_is_refused():
+    with pytest.raises(InputError, match=r"max_radius_nm is 1e\+06, 100000 times .* at most 1000"):
+        separated(np.ones((4, 8, 8), np.uint8), "watershed", max_radius_nm=1e6)
 
 
 @pytest.mark.parametrize(

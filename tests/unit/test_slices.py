@@ -230,6 +230,19 @@ def test_objects_that_fuse_for_a_while_stay_two():
     assert np.array_equal(ids > 0, mask > 0)
 
 
+def test_thick_discs_that_touch_are_told_and_come_apart_with_a_larger_radius(caplog):
+    radius, neck = 40, 0.6  # pixels; half the neck by the radius
+    y, x = np.mgrid[:220, :120]
+    apart = radius * np.sqrt(1 - neck**2)
+    plane = np.any([np.hypot(y - 110 - s * apart, x - 60) < radius for s in (-1, 1)], axis=0)
+    classes = np.repeat(plane[None], 5, axis=0).astype(np.uint8)
+    assert len(separated(classes)[1]) == 1
+    assert "in 5 places objects are thicker than twice max_radius_nm (160 nm)" in caplog.text
+    caplog.clear()
+    assert len(separated(classes, max_radius_nm=500)[1]) == 2
+    assert "thicker" not in caplog.text
+
+
 def test_ends_merges_and_splits_are_told():
     def joins(z):
         return (20, 30 + max(0, 20 - 1.5 * z)) if z < 20 else None

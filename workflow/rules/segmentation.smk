@@ -29,7 +29,7 @@ rule import_annotations:
         held_out_slices=setting("held_out_slices"),
         class_priority=setting("class_priority"),
         digests=annotation_digests,
-        revision=3,
+        revision=4,
     script:
         "../../scripts/import_annotations.py"
 

@@ -89,16 +89,19 @@ def _paint_slice(
     y0, x0 = min(b[2] for b in boxes), min(b[4] for b in boxes)
     y1, x1 = max(b[3] for b in boxes), max(b[5] for b in boxes)
     painted = np.zeros((y1 - y0, x1 - x0), np.uint8)
+    both = np.zeros(painted.shape, bool)
     covered = {c: np.zeros(painted.shape, bool) for c in sorted(codes.classes)}
     for file, region, paint in _reviewed(active, z, (y0, x0), painted.shape):
-        if (both := priority.undecided(painted, paint)).any():
-            clashes.note(TWO_CLASSES, [f.name for f in files], both, z, y0, x0)
+        both |= priority.undecided(painted, paint)
         file.shared_voxels += int(np.count_nonzero(shared(painted, paint)))
         painted = priority.merge(painted, paint)
         for c in file.classes:
             covered[c] |= region
         file.reviewed_voxels += int(region.sum())
         file.painted_voxels += int(np.count_nonzero(paint))
+    both &= ~priority.named(painted)  # a third one may go before the two
+    if both.any():
+        clashes.note(TWO_CLASSES, [f.name for f in files], both, z, y0, x0)
     labels, rounds, context = (a[y0:y1, x0:x1] for a in (here.labels, here.rounds, here.context))
     whole = np.logical_and.reduce(list(covered.values()))
     says = whole | (painted > 0)

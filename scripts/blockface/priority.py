@@ -12,7 +12,8 @@ class Priority:
     def __init__(self, names: Iterable[str], classes: Mapping[int, str]):
         """``classes`` are {value: name}; those not among ``names`` come last, all alike."""
         order = list(names)
-        self.rank = np.full(256, len(order), np.uint8)
+        self.last = len(order)
+        self.rank = np.full(256, self.last, np.uint8)
         for value, name in classes.items():
             if name in order:
                 self.rank[value] = order.index(name)
@@ -21,6 +22,10 @@ class Priority:
         """Two arrays of classes, 0 being none, as one; ``one`` where neither goes before."""
         first = (other == 0) | ((one > 0) & (self.rank[one] <= self.rank[other]))
         return np.where(first, one, other)
+
+    def named(self, one: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Where an array of classes says one of those that go before others."""
+        return self.rank[one] < self.last
 
     def undecided(self, one: NDArray[np.uint8], other: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Where two arrays of classes say different ones, and neither goes before the other."""

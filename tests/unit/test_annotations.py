@@ -283,6 +283,15 @@ def test_a_third_class_without_priority_still_may_not_cross_another(home):
     assert (labels[5, 3, [6, 7, 8, 18, 19, 20]] == [1, 1, 2, 2, 2, 3]).all()
 
 
+@pytest.mark.parametrize("first", [1, 2, 3])
+def test_where_three_classes_cross_the_one_named_goes_before_whatever_the_order(home, first):
+    classes = {1: "fibril", 2: "cell", 3: "vessel"}
+    for name in classes.values():
+        save(home / "00" / f"{name}.nrrd", box((5, 6), (2, 8), (2, 8)))
+    labels, *_ = imported(home, classes=classes, class_priority=[classes[first]])
+    assert (labels[5, 2:8, 2:8] == first).all()
+
+
 def test_two_folders_of_a_round_that_disagree_are_refused(home):
     for name, value in (("a", 0), ("b", 1)):
         for cls in CLASSES.values():

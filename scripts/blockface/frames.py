@@ -143,4 +143,5 @@ def _in_stack(grid: Grid, reference) -> Grid:
 
 
 def _same(a: Placement, b: Placement) -> bool:
-    return (a.offset, a.shape, a.axes, a.flips) == (b.offset, b.shape, b.axes, b.flips)
+    turned = [tuple(f and n > 1 for f, n in zip(p.flips, p.shape, strict=True)) for p in (a, b)]
+    return (a.offset, a.shape, a.axes) == (b.offset, b.shape, b.axes) and turned[0] == turned[1]

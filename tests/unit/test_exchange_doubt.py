@@ -125,11 +125,12 @@ def test_slicer_that_does_not_say_what_it_was_painted_on(folder, truth, caplog):
     assert "does not tell" not in caplog.text
 
 
-def test_one_painted_voxel_is_painted(folder):
+@pytest.mark.parametrize("at", [(4, 5, 6), (4, 0, 0)])
+def test_one_painted_voxel_is_painted(folder, at):
     one = np.zeros(SHAPE, np.uint8)
-    one[4, 5, 6] = 1
+    one[at] = 1
     files.slicer(folder / "x.seg.nrrd", {"fibril": one == 1}, VOXEL, (0, 0, 0), below=SHAPE)
-    assert np.argwhere(imported(folder)[:] == 1).tolist() == [[4, 5, 6]]
+    assert np.argwhere(imported(folder)[:] == 1).tolist() == [list(at)]
 
 
 @pytest.fixture

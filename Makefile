@@ -29,9 +29,9 @@ demo: phantom
 	$(SNAKEMAKE)
 	@echo "Done. Open results/demo/iter_01/report.html"
 
-# two at a time, the longest first
+# two files at a time, the longest first; who tests the demo goes on to slurm, which needs it too
 test: setup lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder --durations 25 \
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25 \
 	  tests/real tests/demo tests/slurm tests/memory tests/workflow tests/unit tests/scripts
 
 # the workflow is linted as it is shipped, with the demo's configuration

@@ -1,4 +1,4 @@
-"""What tests share: where the real data lie, the demo, run once, and who tests what."""
+"""What tests share: where the real data lie, and the demo, run once."""
 
 import os
 from pathlib import Path
@@ -6,13 +6,6 @@ from pathlib import Path
 import pytest
 
 from demo.commands import Demo
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of processes side by side each takes whole files, and one of them all that use the demo."""
-    for item in items:
-        group = "demo" if item.path.parent.name in ("demo", "slurm") else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

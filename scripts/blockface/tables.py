@@ -13,6 +13,8 @@ from blockface.errors import InputError
 
 pa.set_memory_pool(pa.system_memory_pool())  # its own keeps what is freed, half as much again
 
+WAITING_BYTES = 2**23  # of short tables that are not yet written
+
 
 def write_table(frame: pd.DataFrame, path: str | Path) -> None:
     """Write ``frame`` as text, tab-separated if ``path`` ends in .tsv, and as Parquet beside it.
@@ -51,7 +53,7 @@ class Appended:
     """A Parquet file to which tables of the same columns are added by calling it."""
 
     def __init__(self, path: str | Path):
-        self.path, self.writer, self.waiting, self.rows = str(path), None, [], 0
+        self.path, self.writer, self.waiting, self.held = str(path), None, [], 0
 
     def __enter__(self):
         return self
@@ -65,8 +67,8 @@ class Appended:
         """Add ``frame``; short ones wait until there are enough. The frame as Arrow table."""
         table = pa.Table.from_pandas(frame, preserve_index=False)
         self.waiting.append(table)
-        self.rows += len(frame)
-        if self.rows >= 100_000:
+        self.held += table.nbytes
+        if self.held >= WAITING_BYTES:
             self.flush()
         return table
 
@@ -76,7 +78,7 @@ class Appended:
             table = pa.concat_tables(self.waiting)
             self.writer = self.writer or pq.ParquetWriter(self.path, table.schema)
             self.writer.write_table(table)
-        self.waiting, self.rows = [], 0
+        self.waiting, self.held = [], 0
 
 
 def read_table(path: str | Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:

@@ -97,10 +97,10 @@ def tell_thick(places: int, units: Metric, z: slice, smallest: float, merge_rati
     if places:
         radius = units.radius * smallest / units.per_voxel
         log.warning(
-            "slices %d-%d: in %d places objects are thicker than twice max_radius_nm (%.0f nm): "
+            "slices %d-%d: objects are thicker than twice max_radius_nm (%.0f nm; places: %d): "
             "parts of them that meet in a neck of some %.0f nm or more stay one; if they shall "
             "come apart, raise datasets.<name>.max_radius_nm",
-            z.start, z.stop - 1, places, radius, 2 * merge_ratio * radius,
+            z.start, z.stop - 1, radius, places, 2 * merge_ratio * radius,
         )  # fmt: skip
 
 

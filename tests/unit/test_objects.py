@@ -192,7 +192,7 @@ def test_balls_thicker_than_is_looked_at_are_told_and_come_apart_with_a_larger_r
     centres = [(1.2 * radius,) * 3, (1.2 * radius, 1.2 * radius, 3.1 * radius)]
     mask = balls(size, centres, radius, shape).astype(np.uint8)
     assert len(separated(mask, "watershed", size)[1]) == 1
-    assert "thicker than twice max_radius_nm (160 nm)" in caplog.text
+    assert "thicker than twice max_radius_nm (160 nm; places: 1)" in caplog.text
     assert "in a neck of some 240 nm or more" in caplog.text
     caplog.clear()
     assert len(separated(mask, "watershed", size, max_radius_nm=1000)[1]) == 2

@@ -237,7 +237,7 @@ def test_thick_discs_that_touch_are_told_and_come_apart_with_a_larger_radius(cap
     plane = np.any([np.hypot(y - 110 - s * apart, x - 60) < radius for s in (-1, 1)], axis=0)
     classes = np.repeat(plane[None], 5, axis=0).astype(np.uint8)
     assert len(separated(classes)[1]) == 1
-    assert "in 5 places objects are thicker than twice max_radius_nm (160 nm)" in caplog.text
+    assert "thicker than twice max_radius_nm (160 nm; places: 5)" in caplog.text
     caplog.clear()
     assert len(separated(classes, max_radius_nm=500)[1]) == 2
     assert "thicker" not in caplog.text

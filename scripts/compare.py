@@ -1,7 +1,6 @@
 """Compare two datasets or iterations: objects matched by place, distributions beside each other."""
 
 import logging
-from pathlib import Path
 
 import pandas as pd
 
@@ -27,8 +26,7 @@ def main(
     objects_table, summary_table, figure, name, of, match, seed, threads,
 ):  # fmt: skip
     """Write the tables and the picture of comparison ``name`` of the two ``of``."""
-    # Parquet, which keeps the types of columns where there are no objects
-    a, b = (read_table(Path(t).with_suffix(".parquet"), NEEDED) for t in (table_a, table_b))
+    a, b = read_table(table_a, NEEDED), read_table(table_b, NEEDED)
     placed, note = same_field(objects_a, objects_b, bool(match), name)
     pairs = match_objects(overlaps(objects_a, objects_b), a, b) if placed else None
     if placed and len(pairs) < FEW * min(len(a), len(b)):

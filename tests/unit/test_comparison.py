@@ -60,7 +60,7 @@ def side(folder, labels, spacing=SPACING, kinds=None, factor=1.0):
 
 
 def run(folder, match=True):
-    files = {"objects": "objects.zarr", "table": "objects.csv", "summary": "summary.csv"}
+    files = {"objects": "objects.zarr", "table": "objects.parquet", "summary": "summary.csv"}
     given = {f"{k}_{s}": str(folder / s / n) for s in "ab" for k, n in files.items()}
     compare.main(
         **given, objects_table=folder / "objects.csv", summary_table=folder / "summary.csv",

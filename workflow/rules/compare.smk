@@ -5,8 +5,9 @@ rule compare:
     input:
         objects_a=compared(0, "objects.zarr"),
         objects_b=compared(1, "objects.zarr"),
-        table_a=compared(0, "tables/objects.csv"),
-        table_b=compared(1, "tables/objects.csv"),
+        # Parquet keeps the types of columns where there are no objects
+        table_a=compared(0, "tables/objects.parquet"),
+        table_b=compared(1, "tables/objects.parquet"),
         summary_a=compared(0, "tables/summary.csv"),
         summary_b=compared(1, "tables/summary.csv"),
     output:

@@ -23,6 +23,7 @@ def main(*, objects, index, part, slab, slabs, settings, threads):
     making.mkdir(parents=True)
     contacts.to_parquet(making / "contacts.parquet", index=False)
     layers.to_parquet(making / "layers.parquet", index=False)
+    del contacts, layers
     with Appended(making / "neighbours.parquet") as neighbours:
         for found in neighbour_rows(array, table, rows, int(settings["neighbours"])):
             neighbours(found)

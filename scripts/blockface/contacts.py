@@ -17,7 +17,7 @@ from blockface.volume import voxel_size
 log = logging.getLogger(__name__)
 
 LAYERS = 8  # parts of equal depth between which the spread of a number is told
-FACES = 2**20  # kept before they are added up
+FACES = 2**17  # kept before they are added up
 MOMENTS = ("z", "y", "x", "zz", "yy", "xx", "zy", "zx", "yx")
 ADDED = ("faces", "area_nm2", *MOMENTS, "n_slices")
 PARTS = ("object_a", "object_b", *ADDED, "z0", "z1")

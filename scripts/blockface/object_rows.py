@@ -36,7 +36,7 @@ WHOLE = {
     "neighbour_id", "rank", "class_rank",
 }  # fmt: skip
 BATCH = 30_000  # voxels of objects that are measured together
-ROWS = 100_000  # of all tables that are kept before they are handed on
+ROWS = 20_000  # of all tables that are kept before they are handed on
 
 
 def starting_in(index: pd.DataFrame, rows: list[slice], chunks) -> np.ndarray:
@@ -75,6 +75,7 @@ def measure_each(
         if held > ROWS:
             yield typed_parts(parts)
             parts, held = [], 0
+            give_back()
         if time.monotonic() - told > 10:
             told = time.monotonic()
             log.info("centrelines: object %d of %d", some.stop, len(own))

@@ -13,7 +13,7 @@ from blockface.errors import InputError
 
 pa.set_memory_pool(pa.system_memory_pool())  # its own keeps what is freed, half as much again
 
-WAITING_BYTES = 2**23  # of short tables that are not yet written
+WAITING_BYTES = 2**20  # of short tables that are not yet written
 
 
 def write_table(frame: pd.DataFrame, path: str | Path) -> None:

@@ -6,7 +6,7 @@ from itertools import product
 
 import numpy as np
 
-CACHE_BYTES = 32 * 2**20
+CACHE_BYTES = 16 * 2**20
 PIECE_VOXELS = 2**24
 
 

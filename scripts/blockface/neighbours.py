@@ -21,9 +21,9 @@ from blockface.runs import Runs
 PART_VOXELS = 2**20
 PREPARED = 2**20  # voxels in the boxes of objects that are looked at in one step
 FEW = 2000  # points
-TREE_BYTES = 48 * 2**20
+TREE_BYTES = 24 * 2**20
 POINT_BYTES = 48  # of a point in a tree
-PAIRS = 2**16  # whose gap, or least gap, is remembered
+PAIRS = 2**15  # whose gap, or least gap, is remembered
 HAIR = 1e-9  # so that a distance equal to the limit is found
 NEAR = 16  # objects of like size that are looked at first
 

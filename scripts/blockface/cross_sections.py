@@ -79,7 +79,8 @@ def centrelines(folders: list[str], ids: pd.Series) -> Iterator[pd.DataFrame]:
     """
     total = sum(pq.read_metadata(Path(f) / "centrelines.parquet").num_rows for f in folders)
     ids = ids.to_numpy()
-    for part in np.array_split(ids, total // ROWS + 1) if len(ids) else [np.zeros(1, int)]:
+    pieces = min(len(ids), total // ROWS + 1)
+    for part in np.array_split(ids, pieces) if pieces else [np.zeros(1, int)]:
         rows = between(folders, "centrelines", "object_id", part[0], part[-1] + 1)
         rows = rows.sort_values(["object_id", "point"], ignore_index=True)
         rows[rows.columns[2:]] = rows[rows.columns[2:]].round(6) + 0.0

@@ -1,6 +1,7 @@
 """Cross-sections of tilted rods: centroid, displacement, tilt and diameters, from the scripts."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import measure_objects
@@ -173,3 +174,19 @@ def test_nothing_changes_with_place_and_pose(tmp_path, spacing):
             ), (name, column)
         mirrored = -1 if name == "transposed" else 1
         assert table.handedness.tolist() == (mirrored * first.handedness).tolist()
+
+
+def test_how_many_rows_are_held_at_a_time_changes_nothing(tmp_path, monkeypatch):
+    labels = bundle((1, 0.4, -0.3), 1200.0, 60.0, SPACINGS[0])
+    labels[labels == 140_000] = 70_000
+    labels[:, :, 1:][(labels[:, :, 1:] == 0) & (labels[:, :, :-1] == 70_000)] = 9  # they touch
+    whole = tables(tmp_path / "whole", labels, SPACINGS[0], 2)
+    monkeypatch.setattr("blockface.tables.WAITING_BYTES", 1)
+    monkeypatch.setattr("blockface.object_rows.ROWS", 1)
+    monkeypatch.setattr("blockface.cross_sections.ROWS", 20)
+    monkeypatch.setattr("blockface.contacts.FACES", 10)
+    few = tables(tmp_path / "few", labels, SPACINGS[0], 2)
+    assert len(whole["cross_sections"]) > 200
+    assert len(whole["contacts"]) > 0
+    for name in NAMES:
+        pd.testing.assert_frame_equal(few[name], whole[name], obj=name)

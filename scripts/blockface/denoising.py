@@ -14,7 +14,8 @@ from blockface.augment import Augmentation, grey, more_noise, move, sampling_gri
 from blockface.errors import InputError
 from blockface.noise import Noise
 from blockface.pairs import ENOUGH_FIELDS
-from blockface.patches import check_size, grid
+from blockface.patch_grid import grid
+from blockface.patches import check_size
 from blockface.predict import Tiling, levelled, normalised, predict_slice
 from blockface.residuals import lost_detail
 from blockface.tables import read_table

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -11,26 +12,11 @@ import zarr
 from numpy.typing import NDArray
 
 from blockface.errors import InputError
+from blockface.patch_grid import regions, starts
 from blockface.reviewed import Without, seen_for
 from blockface.scores import UNKNOWN
 
 log = logging.getLogger(__name__)
-
-
-def grid(length: int, size: int, step: int) -> list[int]:
-    """First pixels of patches of ``size`` that cover ``length``, ``step`` apart, all inside."""
-    return sorted({*range(0, length - size + 1, step), length - size})
-
-
-def starts(seen: NDArray[np.bool_], size: int) -> list[int]:
-    """First pixels of patches of ``size`` that cover what was ``seen`` (n,), half a patch apart.
-
-    What is smaller than a patch lies in the middle of one, as far as the image goes.
-    """
-    first, last = np.flatnonzero(seen)[[0, -1]].tolist()
-    spare = max(0, size - (last + 1 - first))
-    low = min(max(0, first - spare // 2), len(seen) - size)
-    return [low + n for n in grid(max(size, last + 1 - low), size, size // 2)]
 
 
 def check_size(size: int, shape: tuple[int, int], where: str, key: str) -> None:
@@ -88,12 +74,16 @@ def candidates(
         known = labels != UNKNOWN
         if not known.any():
             continue
-        ys, xs = (starts(known.any(axis=1 - axis), size) for axis in (0, 1))
-        for y in ys:
-            for x in xs:
-                patch = labels[y : y + size, x : x + size]
-                if (patch != UNKNOWN).any():
-                    yield z, y, x, patch, objection, later[y : y + size, x : x + size].any()
+        corners = set()
+        for box in regions(known, size):
+            inside = np.zeros_like(known)
+            inside[box] = known[box]
+            ys, xs = (starts(inside.any(axis=1 - axis), size) for axis in (0, 1))
+            corners |= set(product(ys, xs))
+        for y, x in sorted(corners):
+            patch = labels[y : y + size, x : x + size]
+            if (patch != UNKNOWN).any():
+                yield z, y, x, patch, objection, later[y : y + size, x : x + size].any()
 
 
 def choose(

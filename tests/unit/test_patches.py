@@ -9,13 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blockface.errors import InputError
+from blockface.patch_grid import grid, regions, starts
 from blockface.patches import (
     check_size,
     choose,
     cut,
-    grid,
     load_patches,
-    starts,
     store_patches,
 )
 from blockface.scores import UNKNOWN
@@ -68,6 +67,42 @@ def test_a_small_correction_is_one_patch_with_all_of_it():
     table = chosen(labels, [1], size=24)
     assert table[["y", "x"]].to_numpy().tolist() == [[16, 37]]
     assert table["reviewed"].tolist() == [pytest.approx(16 * 16 / 24**2)]
+
+
+def test_places_of_one_slice_are_learnt_from_as_often_as_those_of_two():
+    labels = np.full((3, 200, 200), UNKNOWN, np.uint8)
+    labels[0, 10:42, 20:52] = labels[1, 10:42, 20:52] = 1
+    labels[0, 100:132, 130:162] = labels[2, 100:132, 130:162] = 1
+    table = chosen(labels, [0, 1, 2], size=40)
+    both = table.loc[table["z"] == 0, ["y", "x", "reviewed"]].to_numpy().tolist()
+    alone = table.loc[table["z"] > 0, ["y", "x", "reviewed"]].to_numpy().tolist()
+    assert both == alone == [[6, 16, 0.64], [96, 126, 0.64]]
+
+
+def test_strokes_near_each_other_are_one_patch():
+    labels = np.full((1, 200, 200), UNKNOWN, np.uint8)
+    labels[0, 50:80:10, 60:90:10] = 1  # nine voxels, apart
+    assert chosen(labels, [0], size=40)[["y", "x"]].to_numpy().tolist() == [[41, 51]]
+
+
+@given(st.integers(0, 10**6), st.integers(8, 60), st.integers(0, 12), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_all_that_was_reviewed_is_in_a_patch_and_regions_are_apart(seed, size, n, dust):
+    rng = np.random.default_rng(seed)
+    known = rng.random((90, 120)) < (0.002 if dust else 0)
+    for y, x, h, w in rng.integers(1, 60, (n, 4)):
+        known[y : y + h // 3, 2 * x : 2 * x + w] = True
+    boxes, held = regions(known, size), np.zeros(known.shape, int)
+    for box in boxes:
+        held[box] += 1
+    assert held.max(initial=0) <= 1  # a region is not learnt from twice
+    assert held[known].all()
+    labels = np.where(known, 1, UNKNOWN).astype(np.uint8)[None]
+    if known.any():
+        least = dict.fromkeys(CLASSES.values(), 0.0)
+        for row in chosen(labels, [0], size=size, min_foreground=least).itertuples():
+            known[row.y : row.y + size, row.x : row.x + size] = False
+        assert not known.any()
 
 
 def test_corrected_background_is_let_through_but_no_more_than_has_objects():

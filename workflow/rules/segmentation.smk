@@ -60,7 +60,7 @@ rule choose_segmentation_patches:
         classes=setting("classes"),
         held_out_slices=setting("held_out_slices"),
         seed=config["seed"],
-        revision=3,
+        revision=4,
     script:
         "../../scripts/choose_segmentation_patches.py"
 

@@ -1,0 +1,49 @@
+"""Where in a slice patches are cut, so that they cover what was annotated."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+
+def grid(length: int, size: int, step: int) -> list[int]:
+    """First pixels of patches of ``size`` that cover ``length``, ``step`` apart, all inside."""
+    return sorted({*range(0, length - size + 1, step), length - size})
+
+
+def regions(known: NDArray[np.bool_], size: int) -> list[tuple[slice, slice]]:
+    """Boxes (y, x) that hold all that is ``known`` (y, x) of a slice, each about one annotation.
+
+    What is connected is in one box; boxes that overlap, or fit into a patch of ``size`` together,
+    are one. So two places far apart in a slice are not learnt from more often than in two slices.
+    """
+    labelled, _ = ndimage.label(known, np.ones((3, 3)))
+    boxes: list[tuple[slice, slice]] = []
+    for box in ndimage.find_objects(labelled):
+        grown = True
+        while grown:
+            grown = False
+            for other in boxes:
+                both = tuple(
+                    slice(min(a.start, b.start), max(a.stop, b.stop))
+                    for a, b in zip(box, other, strict=True)
+                )
+                overlap = all(
+                    a.start < b.stop and b.start < a.stop for a, b in zip(box, other, strict=True)
+                )
+                if overlap or all(part.stop - part.start <= size for part in both):
+                    boxes.remove(other)
+                    box, grown = both, True
+                    break
+        boxes.append(box)
+    return boxes
+
+
+def starts(seen: NDArray[np.bool_], size: int) -> list[int]:
+    """First pixels of patches of ``size`` that cover what was ``seen`` (n,), half a patch apart.
+
+    What is smaller than a patch lies in the middle of one, as far as the image goes.
+    """
+    first, last = np.flatnonzero(seen)[[0, -1]].tolist()
+    spare = max(0, size - (last + 1 - first))
+    low = min(max(0, first - spare // 2), len(seen) - size)
+    return [low + n for n in grid(max(size, last + 1 - low), size, size // 2)]

@@ -3,6 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.measure import block_reduce
+
+CELL = 4  # pixels that count as one when it is looked for what is connected
 
 
 def grid(length: int, size: int, step: int) -> list[int]:
@@ -16,9 +19,13 @@ def regions(known: NDArray[np.bool_], size: int) -> list[tuple[slice, slice]]:
     What is connected is in one box; boxes that overlap, or fit into a patch of ``size`` together,
     are one. So two places far apart in a slice are not learnt from more often than in two slices.
     """
-    labelled, _ = ndimage.label(known, np.ones((3, 3)))
+    labelled, _ = ndimage.label(block_reduce(known, CELL, np.any), np.ones((3, 3)))
     boxes: list[tuple[slice, slice]] = []
-    for box in ndimage.find_objects(labelled):
+    for cells in ndimage.find_objects(labelled):
+        box = tuple(
+            slice(CELL * part.start, min(CELL * part.stop, n))
+            for part, n in zip(cells, known.shape, strict=True)
+        )
         grown = True
         while grown:
             grown = False

@@ -76,10 +76,10 @@ def candidates(
             continue
         corners = set()
         for box in regions(known, size):
-            inside = np.zeros_like(known)
-            inside[box] = known[box]
-            ys, xs = (starts(inside.any(axis=1 - axis), size) for axis in (0, 1))
-            corners |= set(product(ys, xs))
+            seen = [np.zeros(n, bool) for n in known.shape]
+            for axis in (0, 1):
+                seen[axis][box[axis]] = known[box].any(axis=1 - axis)
+            corners |= set(product(*(starts(side, size) for side in seen)))
         for y, x in sorted(corners):
             patch = labels[y : y + size, x : x + size]
             if (patch != UNKNOWN).any():

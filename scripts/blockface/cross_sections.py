@@ -100,11 +100,11 @@ def between(folders: list[str], name: str, column: str, first: int, last: int) -
             parts.append(file.schema_arrow.empty_table().to_pandas())
             for group in range(file.num_row_groups):
                 known = file.metadata.row_group(group).column(number).statistics
-                if known is None or not known.has_min_max:
-                    continue  # it has no rows
-                if known.max >= first and known.min < last:
-                    rows = file.read_row_group(group).to_pandas()
-                    parts.append(rows[rows[column].between(first, last, inclusive="left")])
+                told = known is not None and known.has_min_max
+                if told and (known.max < first or known.min >= last):
+                    continue
+                rows = file.read_row_group(group).to_pandas()
+                parts.append(rows[rows[column].between(first, last, inclusive="left")])
     full = [part for part in parts if len(part)] or parts[:1]
     return pd.concat(full, ignore_index=True)
 

@@ -26,23 +26,24 @@ def regions(known: NDArray[np.bool_], size: int) -> list[tuple[slice, slice]]:
             slice(CELL * part.start, min(CELL * part.stop, n))
             for part, n in zip(cells, known.shape, strict=True)
         )
-        grown = True
-        while grown:
-            grown = False
-            for other in boxes:
-                both = tuple(
-                    slice(min(a.start, b.start), max(a.stop, b.stop))
-                    for a, b in zip(box, other, strict=True)
-                )
-                overlap = all(
-                    a.start < b.stop and b.start < a.stop for a, b in zip(box, other, strict=True)
-                )
-                if overlap or all(part.stop - part.start <= size for part in both):
-                    boxes.remove(other)
-                    box, grown = both, True
-                    break
+        while (other := next((b for b in boxes if belong(box, b, size)), None)) is not None:
+            boxes.remove(other)
+            box = around(box, other)
         boxes.append(box)
     return boxes
+
+
+def around(one: tuple[slice, slice], other: tuple[slice, slice]) -> tuple[slice, slice]:
+    """The box that holds two boxes."""
+    sides = zip(one, other, strict=True)
+    return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in sides)
+
+
+def belong(one: tuple[slice, slice], other: tuple[slice, slice], size: int) -> bool:
+    """Whether two boxes overlap, or fit into a patch of ``size`` together."""
+    sides = zip(one, other, strict=True)
+    overlap = all(a.start < b.stop and b.start < a.stop for a, b in sides)
+    return overlap or all(side.stop - side.start <= size for side in around(one, other))
 
 
 def starts(seen: NDArray[np.bool_], size: int) -> list[int]:

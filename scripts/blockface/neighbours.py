@@ -19,10 +19,10 @@ from blockface.nodes import numbering
 from blockface.runs import Runs
 
 PART_VOXELS = 2**20
-PREPARED = 2**20  # voxels in the boxes of objects that are looked at in one step
 FEW = 2000  # points
 TREE_BYTES = 24 * 2**20
 POINT_BYTES = 48  # of a point in a tree
+SHARE = 8  # part of the room for trees that those made in one go take
 PAIRS = 2**15  # whose gap, or least gap, is remembered
 HAIR = 1e-9  # so that a distance equal to the limit is found
 NEAR = 16  # objects of like size that are looked at first
@@ -64,6 +64,18 @@ def squares(vectors: np.ndarray) -> np.ndarray:
     return np.einsum("...i,...i", vectors, vectors)
 
 
+def in_turn(index: pd.DataFrame, chunks, spacing) -> np.ndarray:
+    """Rows (n,) of objects in an order in which one is near the next.
+
+    Column after column of chunks, so that what is near fits a cache however wide slices are, and
+    in each as in the leaves of a tree of the boxes' middles.
+    """
+    lo, hi = index[["z0", "y0", "x0"]].to_numpy(), index[["z1", "y1", "x1"]].to_numpy()
+    leaves = cKDTree((lo + hi) / 2 * np.asarray(spacing)).indices
+    z, y, x = (lo[leaves] // np.asarray(chunks)).T
+    return leaves[np.lexsort((z, x, y))]
+
+
 class Surfaces:
     """Surface points of the objects of a volume, in parts, each with its box."""
 
@@ -77,11 +89,15 @@ class Surfaces:
         self.trees: OrderedDict[tuple[int, int], cKDTree] = OrderedDict()
         self.small = np.prod(self.hi - self.lo, axis=1) <= PART_VOXELS
         self.gaps: dict[tuple[int, int], tuple[float, bool]] = {}
-        chunks = pd.MultiIndex.from_arrays((self.lo // crops.chunks).T)
-        self.chunk, _ = pd.factorize(chunks)
-        self.column, _ = pd.factorize(chunks.droplevel(0))
-        small = np.flatnonzero(self.small)
-        self.starting = pd.Series(small).groupby(self.chunk[small]).agg(list)
+        self.column, _ = pd.factorize(pd.MultiIndex.from_arrays((self.lo // crops.chunks).T[1:]))
+        small = in_turn(index, crops.chunks, spacing)
+        small = small[self.small[small]]
+        z, y, x = (self.hi - self.lo)[small].T
+        room = limit // (SHARE * POINT_BYTES)
+        self.groups = [small[some] for some in batches(2 * (z * y + y * x + x * z), room)]
+        self.group = np.zeros(len(index), int)
+        for number, rows in enumerate(self.groups):
+            self.group[rows] = number
 
     def parts(self, row: int) -> tuple[np.ndarray, np.ndarray]:
         """Boxes (n, 3) and (n, 3), in voxels, of the parts of an object."""
@@ -101,31 +117,29 @@ class Surfaces:
     def tree(self, row: int, part: int, alone: bool = False) -> cKDTree:
         """Search tree of the surface points, nm, of one part of an object.
 
-        Unless it is wanted ``alone``, those of the small objects that start in its chunk are made
-        with it.
+        Unless it is wanted ``alone``, those of the small objects of its group are made with it.
         """
         key = row, part
         if key in self.trees:
             self.trees.move_to_end(key)
             return self.trees[key]
         if self.small[row]:
-            self.prepare(row, [] if alone else self.starting[self.chunk[row]])
+            self.prepare(row, np.array([row]) if alone else self.groups[self.group[row]])
         else:
             lo, hi = (corner[part, None] for corner in self.parts(row))
             voxels = self.crops.voxels(self.ids[row], lo[0], hi[0]).T
             self.keep(key, *face_points(voxels, Runs([voxels.shape[1]]), lo, hi))
         return self.trees[key]
 
-    def prepare(self, wanted: int, mates: list[int]) -> None:
-        """Make the tree of a small object, and of its ``mates``, in one go."""
-        rows = [row for row in mates if row != wanted and (row, 0) not in self.trees]
+    def prepare(self, wanted: int, group: np.ndarray) -> None:
+        """Make the tree of a small object, and those that are lacking in its ``group``."""
+        rows = [row for row in group.tolist() if row != wanted and (row, 0) not in self.trees]
         rows = np.array([*rows, wanted])  # the last one is kept in any case
         lo, hi = self.lo[rows], self.hi[rows]
-        for some in batches(np.prod(hi - lo + 1, axis=1), PREPARED):
-            voxels, counts = self.crops.whole(self.ids[rows[some]], lo[some], hi[some])
-            points = face_points(voxels, Runs(counts), lo[some], hi[some])
-            for row, faces in zip(rows[some].tolist(), points, strict=True):
-                self.keep((row, 0), faces)
+        voxels, counts = self.crops.whole(self.ids[rows], lo, hi)
+        points = face_points(voxels, Runs(counts), lo, hi)
+        for row, faces in zip(rows.tolist(), points, strict=True):
+            self.keep((row, 0), faces)
 
     def keep(self, key: tuple[int, int], points: np.ndarray) -> None:
         """Keep a search tree of ``points`` as that of ``key``; what was used longest ago goes."""

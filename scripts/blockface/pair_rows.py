@@ -10,7 +10,7 @@ import pandas as pd
 
 from blockface.crops import Crops
 from blockface.heap import give_back
-from blockface.neighbours import Candidates, Surfaces, nearest
+from blockface.neighbours import Candidates, Surfaces, in_turn, nearest
 from blockface.object_rows import starting_in, typed
 from blockface.volume import voxel_size
 
@@ -37,9 +37,7 @@ def neighbour_rows(array, index: pd.DataFrame, rows: list[slice], k: int) -> Ite
         for name in (names if len(names) > 1 else ())
     }
     own = starting_in(index, rows, array.chunks)
-    # column after column of chunks: trees of what is near fit the cache, however wide slices are
-    column = index[["x0", "y0"]].to_numpy()[own] // array.chunks[:0:-1]
-    own = own[np.lexsort(column.T)]
+    own = own[in_turn(index.iloc[own], array.chunks, spacing)]
     found, told = [], time.monotonic()
     for n, row in enumerate(own.tolist()):
         if n % TOGETHER == 0:

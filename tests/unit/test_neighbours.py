@@ -1,14 +1,24 @@
 """Nearest neighbours against brute force and known gaps."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blockface import neighbours
 from blockface.crops import Crops, pieces
-from blockface.neighbours import Candidates, Surfaces, box_gaps, face_points, nearest
+from blockface.neighbours import (
+    POINT_BYTES,
+    Candidates,
+    Surfaces,
+    box_gaps,
+    face_points,
+    nearest,
+)
+from blockface.pair_rows import neighbour_rows
 from blockface.runs import Runs
+from blockface.volume import slab_rows
 from object_shapes import ellipsoid, faces_of, index_of, mask_of, scattered, store
 
 SPACINGS = [(10.0, 10.0, 10.0), (50.0, 10.0, 10.0), (200.0, 10.0, 10.0)]
@@ -168,3 +178,20 @@ def test_a_small_cache_changes_nothing(tmp_path, limit):
     labels = scattered(5, n=25)
     whole = found(tmp_path / "a.zarr", labels, SPACINGS[1])[1]
     assert found(tmp_path / "b.zarr", labels, SPACINGS[1], limit=limit)[1] == whole
+
+
+def test_trees_that_do_not_fit_together_are_not_made_over_and_over(tmp_path, monkeypatch):
+    """Rods that all start in one chunk, as fibrils do, whose trees take five times the room."""
+    labels = np.zeros((8, 240, 240), np.uint32)
+    for number in range(30**2):
+        y, x = (8 * k for k in divmod(number, 30))
+        labels[:, y : y + 6, x : x + 6] = 1 + number * 7919 % 900  # ids say nothing of the place
+    made = []
+    keep = Surfaces.keep
+    monkeypatch.setattr(Surfaces, "keep", lambda *given: (made.append(given[1]), keep(*given))[1])
+    index = index_of(labels)
+    array = store(tmp_path / "o.zarr", labels, SPACINGS[1])
+    monkeypatch.setattr(Surfaces.__init__, "__defaults__", (900 * 264 * POINT_BYTES // 5,))
+    rows = pd.concat(neighbour_rows(array, index, slab_rows(labels.shape), 3))
+    assert (rows[rows["rank"] <= 2].surface_distance_nm == 20).all()
+    assert len(made) <= 3 * len(index)

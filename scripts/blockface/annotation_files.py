@@ -43,6 +43,7 @@ class AnnotationFile:
     painted: np.ndarray  # voxels of any class in each slice of the file
     source: Source
     index: int  # of the layer in its file
+    background: int = 0  # its value; if not 0, voxels of value 0 were not looked at
     boxes: list[Box] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     listed: bool = False  # in regions.tsv
@@ -79,6 +80,17 @@ class AnnotationFile:
 
         Voxels that the file does not reach are 0.
         """
+        return self._read(z, corner, shape, self.meaning)
+
+    def looked_at(self, z: int, corner: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
+        """Where in slice ``z``, as in ``labels``, the values say anything."""
+        if not self.background:
+            return np.ones(shape, bool)
+        told = dict.fromkeys((*self.meaning, self.background), 1)
+        return self._read(z, corner, shape, told) > 0
+
+    def _read(self, z: int, corner, shape, meaning: dict[int, int]) -> np.ndarray:
+        """What the values in slice ``z`` mean, uint8; 0 where they mean nothing."""
         if self._view is None:
             self._view = self.source.layers[self.index].view(self.placement)
         out, inside = np.zeros(shape, np.uint8), z - self.placement.offset[0]
@@ -91,7 +103,7 @@ class AnnotationFile:
             for start, n, size in zip((y, x), shape, values.shape, strict=True)
         )
         here = values[rows.start - y : rows.stop - y, columns.start - x : columns.stop - x]
-        for value, meant in self.meaning.items():
+        for value, meant in meaning.items():
             out[rows, columns][here == value] = meant
         self._view.release()
         return out
@@ -103,7 +115,7 @@ class AnnotationFile:
         if z0 <= z < z1:
             y, x = corner
             out[max(0, y0 - y) : max(0, y1 - y), max(0, x0 - x) : max(0, x1 - x)] = True
-        return out
+        return out & self.looked_at(z, corner, shape)
 
     def handed_out(self, z: int, corner: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
         """What was predicted there of the classes that the file speaks for."""
@@ -191,7 +203,9 @@ def _read_file(path, name_from, classes, reference, regions, predicted) -> list[
             placement, rows = placed_by_hand(path, layer, reference, regions, rows, predicted)
         view = layer.view(placement)
         counts, painted = _census(view)
-        kind, values, spoken, notes = meaning or meaning_of(path, layer.name, counts, classes)
+        kind, values, spoken, notes = meaning or meaning_of(
+            path, layer.name, counts, classes, reference.background
+        )
         name = path.relative_to(name_from).as_posix()
         file = AnnotationFile(
             path,
@@ -204,6 +218,7 @@ def _read_file(path, name_from, classes, reference, regions, predicted) -> list[
             painted,
             source,
             index,
+            background=reference.background if kind == "labels" else 0,
             notes=notes + [n for n in (layer.note, placement.note) if n],
             listed=bool(rows),
         )

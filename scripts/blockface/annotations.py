@@ -14,6 +14,7 @@ import pandas as pd
 import zarr
 
 from blockface.annotation_files import read_bundle
+from blockface.classes import background_value, class_table, object_classes
 from blockface.corrections import correction_report
 from blockface.errors import InputError
 from blockface.grids import Grid
@@ -26,25 +27,6 @@ from blockface.tables import write_table
 from blockface.volume import create_volume
 
 log = logging.getLogger(__name__)
-
-
-def class_table(classes: dict) -> dict[int, str]:
-    """Classes as {value: name}, from a mapping whose keys may be text, as in JSON.
-
-    Raises
-    ------
-    InputError
-        A value outside 1 … 254, or a name used twice.
-    """
-    table = {int(value): str(name) for value, name in classes.items()}
-    wrong = [v for v in table if not 1 <= v <= 254]
-    names = [n.lower() for n in table.values()]
-    if wrong or len(set(names)) < len(names) or not table:
-        raise InputError(
-            f"classes: found {table}; expected values from 1 to 254, each with a name of its own, "
-            "as in {1: fibril, 2: cell}"
-        )
-    return dict(sorted(table.items()))
 
 
 def import_rounds(
@@ -72,6 +54,8 @@ def import_rounds(
     earlier round had painted and a later one took the paint from. Of slices that were handed out as
     context only the changed voxels are known, in ``held_out_slices`` none: they would be scored.
     What two masks of one folder hold belongs to the class that comes first in ``class_priority``.
+    If one of the ``classes`` is called background, its value means so in label maps, and what is 0
+    there is not reviewed.
     ``world`` is where the stack's own file says its voxels lie; masks may come in its coordinates.
     ``report_path``, if given, gets the table of what people changed (blockface.corrections).
 
@@ -81,7 +65,8 @@ def import_rounds(
         Gaps in the rounds, files that do not fit or do not lie where they were handed out, two
         classes or two files of one round that contradict each other.
     """
-    classes, available = class_table(classes), round_folders(folder)
+    table, available = class_table(classes), round_folders(folder)
+    classes, background = object_classes(table), background_value(table)
     rounds = sorted(rounds)
     if rounds and rounds[-1] >= len(available):
         raise InputError(
@@ -90,7 +75,9 @@ def import_rounds(
         )
     scratch = Path(out_path).parent
     scratch.mkdir(parents=True, exist_ok=True)
-    reference = Reference(tuple(shape), tuple(voxel_size_nm), tuple(origin_nm), str(scratch), world)
+    reference = Reference(
+        tuple(shape), tuple(voxel_size_nm), tuple(origin_nm), str(scratch), world, background
+    )
     bundles = [
         read_bundle(paths, Path(folder), classes, reference, number)
         for number in rounds

@@ -8,6 +8,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
+from blockface.classes import object_classes
 from blockface.corrections import TIMES
 from blockface.errors import InputError
 from blockface.methods import ways
@@ -145,7 +146,8 @@ def check_dataset(name: str, config: dict, source: str) -> None:
 
 def check_classes(dataset: dict, where: str) -> None:
     """Refuse classes, or what depends on them, that do not fit together; ``where`` for messages."""
-    if dataset["annotations"] and not dataset["classes"]:
+    names = object_classes(dataset["classes"])
+    if dataset["annotations"] and not names:
         raise InputError(
             f"{where}.classes: missing; expected the value and name of each class, such as "
             "{1: fibril}"
@@ -156,7 +158,7 @@ def check_classes(dataset: dict, where: str) -> None:
             f"{where}: found context {context} and patches.context {slices}; expected 0 in 2d "
             "and at least 1 in 2.5d and 3d; leave patches.context out"
         )
-    least, classes = dataset["patches"]["min_foreground"], dataset["classes"].values()
+    least, classes = dataset["patches"]["min_foreground"], names.values()
     unknown = sorted(set(least) - set(classes)) if isinstance(least, dict) else []
     if unknown:
         raise InputError(

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from blockface.classes import background_value, object_classes
 from blockface.errors import InputError
 from blockface.graph import BOX
 from blockface.stack import Stack
@@ -62,7 +63,8 @@ def class_names(stack: Stack, classes: dict | None) -> dict[int, str]:
         block = checked(stack.read(row.start, row.stop), stack, "labels", LARGEST_ID)
         for value, count in zip(*np.unique(block, return_counts=True), strict=True):
             counts[int(value)] = counts.get(int(value), 0) + int(count)
-    counts.pop(0, None)
+    for nothing in (0, background_value(classes or {})):
+        counts.pop(nothing, None)
     if not classes:
         if len(counts) <= 1:
             return dict.fromkeys(counts or [1], "object")
@@ -72,7 +74,7 @@ def class_names(stack: Stack, classes: dict | None) -> dict[int, str]:
                 f"{stack.source}: {len(classes)} different values, expected a few classes; if "
                 "they are objects, give the file as objects: in place of labels:"
             )
-    names = {int(value): str(name) for value, name in classes.items()}
+    names = {int(value): str(name) for value, name in object_classes(classes).items()}
     unknown = sorted(value for value in counts if value not in names)
     if unknown:
         listed = ", ".join(f"{v} ({counts[v]} voxels)" for v in unknown[:LISTED])
@@ -88,7 +90,8 @@ def class_names(stack: Stack, classes: dict | None) -> dict[int, str]:
 def enter_labels(stack: Stack, labels: str, classes: dict | None = None) -> None:
     """Write ``labels``, (z, y, x) uint8 of class values, from a label map in ``stack``.
 
-    Values above 254 (a mask of 255, say) get the lowest free class value instead.
+    Values above 254 (a mask of 255, say) get the lowest free class value instead; a class called
+    background is none.
     """
     names = class_names(stack, classes)
     small = {value for value in names if value <= LARGEST_CLASS}
@@ -100,13 +103,13 @@ def enter_labels(stack: Stack, labels: str, classes: dict | None = None) -> None
     def make(path):
         return create_volume(path, stack.shape, np.uint8, stack.voxel_size_nm, **attributes)
 
-    old = np.array([0, *sorted(names)])
-    table = np.array([0, *(new[value] for value in sorted(names))], np.uint8)
+    nothing = dict.fromkeys((0, background_value(classes or {})), 0)
+    old, table = map(np.array, zip(*sorted((nothing | new).items()), strict=True))
     with resumable(labels, key, make) as (volume, done):
         for row in slab_rows(stack.shape):
             if row not in done:
                 block = stack.read(row.start, row.stop)
-                volume[row] = table[np.searchsorted(old, block)]
+                volume[row] = table.astype(np.uint8)[np.searchsorted(old, block)]
                 done.add(row)
     log.info("%s: classes %s", labels, attributes["classes"])
 

@@ -18,10 +18,13 @@ def layer_meaning(name: str, classes: dict[int, str], path: Path) -> Meaning | N
     return ("mask", {1: own}, (own,), []) if own is not None else None
 
 
-def meaning_of(path: Path, name: str, counts: dict[int, int], classes: dict[int, str]) -> Meaning:
+def meaning_of(
+    path: Path, name: str, counts: dict[int, int], classes: dict[int, str], background: int = 0
+) -> Meaning:
     """Kind of the file ``name``, class of each of its values, classes it speaks for, and notes.
 
-    ``counts`` are the voxels of each value.
+    ``counts`` are the voxels of each value; ``background`` is its value in label maps. Where that
+    is not 0, voxels of value 0 were not looked at.
 
     Raises
     ------
@@ -62,14 +65,20 @@ def meaning_of(path: Path, name: str, counts: dict[int, int], classes: dict[int,
             "rename it <class>.nrrd or <anything>_<class>.nrrd, or, if it is a label map, put "
             "'labels' into its name"
         )
-    if unknown := [v for v in values if v and v not in classes]:
+    if unknown := [v for v in values if v not in (0, background, *classes)]:
         raise InputError(
             f"{path}: values {listing}; without a class: {', '.join(map(str, unknown))}; name "
             "them in datasets.<name>.classes or correct the file"
         )
-    if 0 not in values:
+    if not background and 0 not in values:
         raise InputError(
             f"{path}: values {listing}; 0 for the background is absent; which one is background? "
-            "Export again with background 0, or one mask per class"
+            "Name it in datasets.<name>.classes, as in {1: background, 2: fibril}, or export again "
+            "with background 0, or one mask per class"
         )
-    return "labels", {v: v for v in values if v}, tuple(classes), []
+    notes = (
+        [f"{counts[0]} voxels of value 0 taken as not looked at"]
+        if background and 0 in values
+        else []
+    )
+    return "labels", {v: v for v in values if v in classes}, tuple(classes), notes

@@ -39,6 +39,7 @@ class Reference:
     origin_nm: tuple[float, float, float] = (0.0, 0.0, 0.0)
     scratch: str | None = None
     world: Grid | None = None  # where the stack's own file says its voxels lie
+    background: int = 0  # its value in label maps
 
 
 @dataclass(frozen=True)

@@ -132,6 +132,7 @@ def _reviewed(active, z: int, corner, shape) -> list[tuple[AnnotationFile, np.nd
             region = np.zeros(shape, bool)
             for b in boxes:
                 region[b[2] - corner[0] : b[3] - corner[0], b[4] - corner[1] : b[5] - corner[1]] = 1
+            region &= file.looked_at(z, corner, shape)
             said.append((file, region, np.where(region, file.labels(z, corner, shape), 0)))
     context = [entry for entry in said if entry[0].is_context(z)]
     changed = np.zeros(shape, bool)

@@ -94,6 +94,20 @@ def test_labels_become_objects_of_their_classes(tmp_path):
     assert "\n" not in str(error.value)
 
 
+def test_a_named_background_becomes_no_object(tmp_path):
+    values = np.ones((6, 12, 12), np.uint8)
+    values[:, 1:4, 1:4], values[:, 4:8, 5:9], values[:, :, 11] = 3, 255, 0
+    tifffile.imwrite(tmp_path / "labels.tif", values)
+    labels = str(tmp_path / "labels.zarr")
+    import_labels.main(
+        labels_in=str(tmp_path / "labels.tif"), voxel_size_nm=SIZE, threads=1, labels=labels,
+        classes={1: "background", 3: "fibril", 255: "cell"},
+    )  # fmt: skip
+    _, index = separate(tmp_path, 1, labels=labels)
+    assert list(index["class"]) == ["fibril", "cell"]
+    assert list(index["voxels"]) == [54, 96]
+
+
 def test_a_binary_mask_is_one_class_of_objects(tmp_path):
     mask = np.zeros((3, 12, 12), np.uint8)
     mask[:, 1:4, 1:4], mask[:, 6:9, 6:9] = 255, 255

@@ -329,6 +329,26 @@ def crop_of(value_counts, shape=(4, 30, 40)):
     return flat.reshape(shape)
 
 
+def test_a_background_with_a_value_of_its_own(home):
+    """As painted in ilastik: 1 is background, and what is 0 was not looked at."""
+    painted = np.zeros(SHAPE, np.uint8)
+    painted[5, 2:8, 2:20], painted[5, 3:6, 4:9], painted[9, 10:12, 10:30] = 1, 2, 1
+    save(home / "00" / "labels.nrrd", painted)
+    labels, rounds, table = imported(home, classes={1: "background", 2: "fibril", 3: "cell"})
+    truth = np.full(SHAPE, 255, np.uint8)
+    truth[painted == 1], truth[painted == 2] = 0, 2
+    assert np.array_equal(labels[:], truth)
+    assert np.array_equal(rounds[:] == 0, painted > 0)
+    assert labels.attrs["classes"] == {"2": "fibril", "3": "cell"}
+    assert table.loc[0, ["voxels_reviewed", "voxels_painted"]].tolist() == [148, 15]
+    assert "value 0 taken as not looked at" in table.loc[0, "note"]
+
+
+def test_no_class_beside_the_background(home):
+    with pytest.raises(InputError, match="expected values from 1 to 254"):
+        imported(home, classes={1: "background"})
+
+
 REFUSED = {
     "values without a class": ("labels.nrrd", crop_of({1: 5, 7: 3}), r"7 \(3 voxels\).*class: 7"),
     "no background": ("labels.nrrd", crop_of({1: 4000, 2: 800}), "0 for the background is absent"),

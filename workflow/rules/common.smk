@@ -7,7 +7,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from blockface import at_work
+from blockface import at_work, classes
 from blockface import configuration as conf
 from blockface import references
 from blockface.errors import InputError
@@ -85,6 +85,11 @@ def setting(*keys):
         return dataset[keys[0]] if len(keys) == 1 else {key: dataset[key] for key in keys}
 
     return find
+
+
+def object_classes(wildcards):
+    """Value and name of each class of the dataset; the background of its label maps is none."""
+    return classes.object_classes(of(wildcards)["classes"])
 
 
 def slices_settings(wildcards, *keys):

@@ -57,7 +57,7 @@ rule choose_segmentation_patches:
         folder=setting("annotations"),
         context=setting("context"),
         network=pooling_of,
-        classes=setting("classes"),
+        classes=object_classes,
         held_out_slices=setting("held_out_slices"),
         seed=config["seed"],
         revision=4,
@@ -82,7 +82,7 @@ rule extract_segmentation_patches:
         runtime="1h",
     params:
         context=setting("context"),
-        classes=setting("classes"),
+        classes=object_classes,
         held_out_slices=setting("held_out_slices"),
         revision=3,
     script:
@@ -147,7 +147,7 @@ rule predict_slab:
         mem_mb=8000,
         runtime="12h",
     params:
-        classes=setting("classes"),
+        classes=object_classes,
         size=own_network,
         slab=lambda wildcards: int(wildcards.slab),
         slabs=lambda wildcards: int(wildcards.slabs),

@@ -49,7 +49,7 @@ def note_unpainted(file, reference: Reference) -> None:
     """
     bare = file.painted.size - int((file.painted > 0).sum())
     deep = file.placement.shape[0] == reference.shape[0] > 1
-    if file.by_slice or not deep or not bare or file.listed or file.predicted:
+    if file.by_slice or file.background or not deep or not bare or file.listed or file.predicted:
         return
     note = (
         f"a crop through all {reference.shape[0]} slices of the stack; {bare} without paint count "
@@ -68,7 +68,7 @@ def refuse_other_size(files: list, reference: Reference) -> None:
     stack = tuple(reference.shape)
     for file in files:
         size, corner = tuple(file.placement.shape), tuple(file.placement.offset)
-        if file.by_slice or any(corner) or file.listed or file.predicted:
+        if file.by_slice or file.background or any(corner) or file.listed or file.predicted:
             continue
         beside = [f.painted for f in files if tuple(f.placement.shape) == size]
         bare = int((sum(beside) == 0).sum())

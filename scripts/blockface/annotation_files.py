@@ -40,7 +40,8 @@ class AnnotationFile:
     meaning: dict[int, int]  # value in the file -> class
     classes: tuple[int, ...]  # those it speaks for
     placement: Placement
-    painted: np.ndarray  # voxels of any class in each slice of the file
+    painted: np.ndarray  # voxels of any value but 0 in each slice of the file
+    of_classes: int  # voxels of its classes in all
     source: Source
     index: int  # of the layer in its file
     background: int = 0  # its value; if not 0, voxels of value 0 were not looked at
@@ -165,14 +166,14 @@ def read_bundle(
         for file in _read_file(p, name_from, classes, reference, regions, predicted)
     ]
     free = [f for f in files if not f.listed]
-    whole, depth = [f for f in free if f.by_slice], reference.shape[0]
+    depth, height, width = reference.shape
+    whole = [f for f in free if f.by_slice and not f.background]
     painted = np.flatnonzero(sum(f.painted_in(depth) for f in whole)) if whole else []
     for file in free:
         file.boxes = [file.reach]
-    for file in whole:
-        file.boxes = [
-            (a, b, 0, reference.shape[1], 0, reference.shape[2]) for a, b in runs(painted)
-        ]
+        if file.by_slice:  # one whose 0 was not looked at says nothing of the slices of others
+            slices = np.flatnonzero(file.painted_in(depth)) if file.background else painted
+            file.boxes = [(*ends, 0, height, 0, width) for ends in runs(slices)]
     note_absent(whole, classes, painted, depth)
     if predicted is None and (number or of_a_bundle(folder)):
         refuse_alone(files, reference)
@@ -216,6 +217,7 @@ def _read_file(path, name_from, classes, reference, regions, predicted) -> list[
             spoken,
             placement,
             painted,
+            sum(counts[value] for value in values if value in counts),
             source,
             index,
             background=reference.background if kind == "labels" else 0,

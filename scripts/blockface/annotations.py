@@ -126,7 +126,7 @@ def _table(bundles, classes: dict[int, str]) -> pd.DataFrame:
             boxes = np.array(file.boxes or [(0,) * 6])
             if file.predicted and not file.listed:  # of the slices of context only what changed
                 boxes[:, :2] = file.predicted.z, file.predicted.z + 1
-            outside = int(file.painted.sum()) - file.painted_voxels
+            outside = file.of_classes - file.painted_voxels
             notes = list(file.notes)
             if outside and file.predicted and not file.listed:
                 notes.append("of the slices of context only changed voxels count")

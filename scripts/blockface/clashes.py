@@ -7,10 +7,12 @@ import numpy as np
 from blockface.errors import InputError
 
 TWO_CLASSES = "two classes are painted at once"
+WITH_BACKGROUND = "a class and background are painted at once"
 TWO_FOLDERS = "two folders of one round disagree"
 WAYS_OUT = {
     TWO_CLASSES: "name the class that such voxels belong to in class_priority, as outlines of "
     "neighbours often cross by a voxel, or take the paint out of one of them",
+    WITH_BACKGROUND: "take the paint out of one of them",
     TWO_FOLDERS: "take the paint out of one of them, or put the later word into a later round",
 }
 

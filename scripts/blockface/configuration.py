@@ -148,8 +148,9 @@ def check_classes(dataset: dict, where: str) -> None:
     """Refuse classes, or what depends on them, that do not fit together; ``where`` for messages."""
     names = object_classes(dataset["classes"])
     if dataset["annotations"] and not names:
+        found = "no class but the background" if dataset["classes"] else "missing"
         raise InputError(
-            f"{where}.classes: missing; expected the value and name of each class, such as "
+            f"{where}.classes: {found}; expected the value and name of each class, such as "
             "{1: fibril}"
         )
     context, slices = dataset["context"], dataset["patches"]["context"]
@@ -179,8 +180,17 @@ def check_classes(dataset: dict, where: str) -> None:
     for value in dataset["classes"]:
         if not str(value).isdigit() or not 1 <= int(value) <= 254:
             raise InputError(
-                f"{where}.classes: value {value!r}; expected whole numbers from 1 to 254"
+                f"{where}.classes: value {value!r}; expected whole numbers from 1 to 254; leave 0, "
+                "the background, out"
             )
+    told = [str(name).lower() for name in dataset["classes"].values()]
+    twice = next((name for name in told if told.count(name) > 1), None)
+    if twice:
+        raise InputError(f"{where}.classes: {twice!r} twice; expected a name of its own for each")
+    if "objects" in dataset and len(names) < len(told):
+        raise InputError(
+            f"{where}.classes: found a background; expected one class, that of the objects"
+        )
 
 
 def check_pairs(name: str, denoiser: dict, count: int, source: str) -> None:

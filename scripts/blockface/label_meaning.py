@@ -76,6 +76,12 @@ def meaning_of(
             "Name it in datasets.<name>.classes, as in {1: background, 2: fibril}, or export again "
             "with background 0, or one mask per class"
         )
+    if background and background not in values and 0 in values:
+        log.warning(
+            "%s: values %s; that of the background, %d, is not among them, so the file shows none; "
+            "if 0 is meant, take background out of datasets.<name>.classes",
+            *(path, listing, background),
+        )
     notes = (
         [f"{counts[0]} voxels of value 0 taken as not looked at"]
         if background and 0 in values

@@ -3,7 +3,7 @@
 import numpy as np
 
 from blockface.annotation_files import AnnotationFile, Bundle
-from blockface.clashes import TWO_CLASSES, TWO_FOLDERS, Clashes
+from blockface.clashes import TWO_CLASSES, TWO_FOLDERS, WITH_BACKGROUND, Clashes
 from blockface.priority import Priority, shared
 from blockface.reviewed import Codes
 from blockface.scores import UNKNOWN
@@ -89,12 +89,14 @@ def _paint_slice(
     y0, x0 = min(b[2] for b in boxes), min(b[4] for b in boxes)
     y1, x1 = max(b[3] for b in boxes), max(b[5] for b in boxes)
     painted = np.zeros((y1 - y0, x1 - x0), np.uint8)
-    both = np.zeros(painted.shape, bool)
+    both, nothing = np.zeros(painted.shape, bool), np.zeros(painted.shape, bool)
     covered = {c: np.zeros(painted.shape, bool) for c in sorted(codes.classes)}
     for file, region, paint in _reviewed(active, z, (y0, x0), painted.shape):
         both |= priority.undecided(painted, paint)
         file.shared_voxels += int(np.count_nonzero(shared(painted, paint)))
         painted = priority.merge(painted, paint)
+        if file.background:  # then painted as such
+            nothing |= region & (paint == 0)
         for c in file.classes:
             covered[c] |= region
         file.reviewed_voxels += int(region.sum())
@@ -102,6 +104,8 @@ def _paint_slice(
     both &= ~priority.named(painted)  # a third one may go before the two
     if both.any():
         clashes.note(TWO_CLASSES, [f.name for f in files], both, z, y0, x0)
+    if (nothing & (painted > 0)).any():
+        clashes.note(WITH_BACKGROUND, [f.name for f in files], nothing & (painted > 0), z, y0, x0)
     labels, rounds, context = (a[y0:y1, x0:x1] for a in (here.labels, here.rounds, here.context))
     whole = np.logical_and.reduce(list(covered.values()))
     says = whole | (painted > 0)

@@ -10,8 +10,9 @@ import pandas as pd
 
 from blockface.crops import Crops
 from blockface.heap import give_back
-from blockface.neighbours import Candidates, Surfaces, in_turn, nearest
+from blockface.neighbours import Candidates, nearest
 from blockface.object_rows import starting_in, typed
+from blockface.surfaces import Surfaces, in_turn
 from blockface.volume import voxel_size
 
 log = logging.getLogger(__name__)

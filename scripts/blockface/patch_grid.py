@@ -20,30 +20,23 @@ def regions(known: NDArray[np.bool_], size: int) -> list[tuple[slice, slice]]:
     are one. So two places far apart in a slice are not learnt from more often than in two slices.
     """
     labelled, _ = ndimage.label(block_reduce(known, CELL, np.any), np.ones((3, 3)))
-    boxes: list[tuple[slice, slice]] = []
-    for cells in ndimage.find_objects(labelled):
-        box = tuple(
-            slice(CELL * part.start, min(CELL * part.stop, n))
-            for part, n in zip(cells, known.shape, strict=True)
-        )
-        while (other := next((b for b in boxes if belong(box, b, size)), None)) is not None:
-            boxes.remove(other)
-            box = around(box, other)
-        boxes.append(box)
-    return boxes
+    found = np.array([[(p.start, p.stop) for p in o] for o in ndimage.find_objects(labelled)])
+    found = np.minimum(CELL * found.reshape(-1, 2, 2), np.array(known.shape)[:, None])
+    boxes = found[:0]  # of each the first pixel and the end, of y and x
+    for box in found:
+        while (others := belong(box, boxes, size)).any():
+            other = boxes[others.argmax()]
+            boxes = np.delete(boxes, others.argmax(), axis=0)
+            box = np.stack([np.minimum(box, other)[:, 0], np.maximum(box, other)[:, 1]], 1)
+        boxes = np.append(boxes, box[None], axis=0)
+    return [tuple(slice(*side) for side in box) for box in boxes.tolist()]
 
 
-def around(one: tuple[slice, slice], other: tuple[slice, slice]) -> tuple[slice, slice]:
-    """The box that holds two boxes."""
-    sides = zip(one, other, strict=True)
-    return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in sides)
-
-
-def belong(one: tuple[slice, slice], other: tuple[slice, slice], size: int) -> bool:
-    """Whether two boxes overlap, or fit into a patch of ``size`` together."""
-    sides = zip(one, other, strict=True)
-    overlap = all(a.start < b.stop and b.start < a.stop for a, b in sides)
-    return overlap or all(side.stop - side.start <= size for side in around(one, other))
+def belong(box: NDArray, others: NDArray, size: int) -> NDArray[np.bool_]:
+    """Which ``others`` (n, 2, 2) overlap a box (2, 2), or fit into a patch of ``size`` with it."""
+    low, high = (end(box, others) for end in (np.minimum, np.maximum))
+    overlap = high[..., 0] < low[..., 1]  # the later start comes before the earlier end
+    return overlap.all(axis=1) | (high[..., 1] - low[..., 0] <= size).all(axis=1)
 
 
 def starts(seen: NDArray[np.bool_], size: int) -> list[int]:

@@ -160,7 +160,7 @@ def not_taught(table: pd.DataFrame) -> list[str]:
         if not kept[start + name].any()
     ]
     # a table of an older version lacks the column
-    if len(names) > 1 and "background" in kept and not kept["background"].any():
+    if "background" in kept and not kept["background"].any():
         found.append(
             "In no place that is learnt from is there background reviewed for all classes, so "
             "nothing tells them from it; paint all classes of one slice."

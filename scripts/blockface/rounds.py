@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from blockface.classes import BACKGROUND
 from blockface.errors import InputError
 from blockface.layers import is_annotation
 from blockface.predicted import FILE
@@ -148,10 +149,12 @@ def _saved_over(folder: Path, here: list[Path]) -> list[list[Path]]:
 def class_of_name(stem: str, classes: dict[int, str], path="") -> int | None:
     """Class that a file named ``stem`` holds, or None: ``fibril``, ``z0123_fibril``, ``fibril_2``.
 
-    Case does not matter; signs that Seg3D does not allow in names count as ``_``; of several
-    classes that fit, the longest name is meant.
+    A mask of the background is of none. Case does not matter; signs that Seg3D does not allow in
+    names count as ``_``; of several classes that fit, the longest name is meant.
     """
     stem, found = _plain(stem), {}
+    if BACKGROUND in stem.split("_"):
+        return None
     for number, name in classes.items():
         plain = _plain(name)
         for candidate in (stem, re.sub(r"_\d+$", "", stem)):

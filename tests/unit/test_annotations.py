@@ -329,7 +329,7 @@ def crop_of(value_counts, shape=(4, 30, 40)):
     return flat.reshape(shape)
 
 
-def test_a_background_with_a_value_of_its_own(home):
+def test_a_background_with_a_value_of_its_own(home, caplog):
     """As painted in ilastik: 1 is background, and what is 0 was not looked at."""
     painted = np.zeros(SHAPE, np.uint8)
     painted[5, 2:8, 2:20], painted[5, 3:6, 4:9], painted[9, 10:12, 10:30] = 1, 2, 1
@@ -341,7 +341,37 @@ def test_a_background_with_a_value_of_its_own(home):
     assert np.array_equal(rounds[:] == 0, painted > 0)
     assert labels.attrs["classes"] == {"2": "fibril", "3": "cell"}
     assert table.loc[0, ["voxels_reviewed", "voxels_painted"]].tolist() == [148, 15]
-    assert "value 0 taken as not looked at" in table.loc[0, "note"]
+    assert table.loc[0, "note"] == f"{painted.size - 148} voxels of value 0 taken as not looked at"
+    assert not caplog.text
+
+
+def test_slices_of_a_map_with_a_background_are_not_those_of_masks_beside_it(home):
+    painted = np.zeros(SHAPE, np.uint8)
+    painted[5, 2:8, 2:20], painted[5, 3:6, 4:9] = 1, 2
+    save(home / "00" / "labels.nrrd", painted)
+    save(home / "00" / "cell.nrrd", box((12, 13), (20, 25), (20, 25)))
+    labels = imported(home, classes={1: "background", 2: "fibril", 3: "cell"})[0]
+    assert np.array_equal((labels[5] != 255), painted[5] > 0)
+    assert (labels[12] != 255).all()
+    assert set(np.flatnonzero((labels[:] != 255).any((1, 2)))) == {5, 12}
+
+
+def test_background_and_a_class_at_once(home):
+    painted = np.zeros(SHAPE, np.uint8)
+    painted[5, 2:8, 2:20] = 1
+    save(home / "00" / "labels.nrrd", painted)
+    save(home / "00" / "cell.nrrd", box((5, 6), (6, 9), (3, 7)))
+    with pytest.raises(InputError, match=r"a class and background .* in 8 voxels.* y 6:8, x 3:7"):
+        imported(home, classes={1: "background", 2: "fibril", 3: "cell"})
+
+
+def test_a_background_that_never_occurs(home, caplog):
+    save(home / "00" / "labels.nrrd", 2 * box((5, 6), (2, 8), (2, 8)))
+    imported(home, classes={1: "background", 2: "fibril"})
+    assert "that of the background, 1, is not among them" in caplog.text
+    save(home / "00" / "fibril_background.nrrd", box((5, 6), (2, 8), (2, 8)))
+    with pytest.raises(InputError, match="name is none of the classes"):
+        imported(home)
 
 
 def test_no_class_beside_the_background(home):

@@ -6,18 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blockface import neighbours
+from blockface import surfaces
 from blockface.crops import Crops, pieces
-from blockface.neighbours import (
-    POINT_BYTES,
-    Candidates,
-    Surfaces,
-    box_gaps,
-    face_points,
-    nearest,
-)
+from blockface.neighbours import Candidates, nearest
 from blockface.pair_rows import neighbour_rows
 from blockface.runs import Runs
+from blockface.surfaces import POINT_BYTES, Surfaces, Trees, box_gaps, face_points
 from blockface.volume import slab_rows
 from object_shapes import ellipsoid, faces_of, index_of, mask_of, scattered, store
 
@@ -26,9 +20,9 @@ SPACINGS = [(10.0, 10.0, 10.0), (50.0, 10.0, 10.0), (200.0, 10.0, 10.0)]
 
 def found(path, labels, spacing, k=3, **limits):
     index = index_of(labels)
-    surfaces = Surfaces(Crops(store(path, labels, spacing)), index, spacing, **limits)
+    known = Surfaces(Crops(store(path, labels, spacing)), index, spacing, **limits)
     candidates = Candidates(index, spacing)
-    return index, [nearest(row, k, surfaces, candidates) for row in range(len(index))]
+    return index, [nearest(row, k, known, candidates) for row in range(len(index))]
 
 
 def brute(labels, spacing):
@@ -44,7 +38,7 @@ def brute(labels, spacing):
 @pytest.mark.parametrize("spacing", SPACINGS)
 @pytest.mark.parametrize("part_voxels", [2**20, 2000])
 def test_equals_brute_force(tmp_path, monkeypatch, spacing, part_voxels):
-    monkeypatch.setattr(neighbours, "PART_VOXELS", part_voxels)
+    monkeypatch.setattr(surfaces, "PART_VOXELS", part_voxels)
     labels = scattered(3, (20, 30, 36), 14, (20.0, 10.0, 10.0))
     gaps = brute(labels, spacing)
     _, rows = found(tmp_path / "o.zarr", labels, spacing, limit=20_000)
@@ -180,15 +174,34 @@ def test_a_small_cache_changes_nothing(tmp_path, limit):
     assert found(tmp_path / "b.zarr", labels, SPACINGS[1], limit=limit)[1] == whole
 
 
+def trees_made(monkeypatch) -> list:
+    """Fills while trees are made, with what each is of."""
+    made, keep = [], Trees.keep
+    monkeypatch.setattr(Trees, "keep", lambda *given: (made.append(given[1]), keep(*given))[1])
+    return made
+
+
+def test_a_large_object_does_not_push_the_small_ones_out(tmp_path, monkeypatch):
+    """A sponge whose tree alone takes more than the room, and rods in it."""
+    monkeypatch.setattr(surfaces, "PART_VOXELS", 2**17)
+    labels = (np.random.default_rng(0).random((16, 128, 128)) < 0.4).astype(np.uint32)
+    for number in range(64):
+        y, x = (2 + 16 * k for k in divmod(number, 8))
+        labels[:, y - 1 : y + 7, x - 1 : x + 7] = 0
+        labels[:, y : y + 6, x : x + 6] = 2 + number
+    made = trees_made(monkeypatch)
+    _, rows = found(tmp_path / "o.zarr", labels, SPACINGS[1], limit=100_000 * POINT_BYTES)
+    assert len(rows) == 65
+    assert len(made) <= 3 * len(rows)
+
+
 def test_trees_that_do_not_fit_together_are_not_made_over_and_over(tmp_path, monkeypatch):
     """Rods that all start in one chunk, as fibrils do, whose trees take five times the room."""
     labels = np.zeros((8, 240, 240), np.uint32)
     for number in range(30**2):
         y, x = (8 * k for k in divmod(number, 30))
         labels[:, y : y + 6, x : x + 6] = 1 + number * 7919 % 900  # ids say nothing of the place
-    made = []
-    keep = Surfaces.keep
-    monkeypatch.setattr(Surfaces, "keep", lambda *given: (made.append(given[1]), keep(*given))[1])
+    made = trees_made(monkeypatch)
     index = index_of(labels)
     array = store(tmp_path / "o.zarr", labels, SPACINGS[1])
     monkeypatch.setattr(Surfaces.__init__, "__defaults__", (900 * 264 * POINT_BYTES // 5,))

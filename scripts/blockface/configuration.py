@@ -147,7 +147,7 @@ def check_dataset(name: str, config: dict, source: str) -> None:
 def check_classes(dataset: dict, where: str) -> None:
     """Refuse classes, or what depends on them, that do not fit together; ``where`` for messages."""
     names = object_classes(dataset["classes"])
-    if dataset["annotations"] and not names:
+    if (dataset["annotations"] or dataset["classes"]) and not names:
         found = "no class but the background" if dataset["classes"] else "missing"
         raise InputError(
             f"{where}.classes: {found}; expected the value and name of each class, such as "

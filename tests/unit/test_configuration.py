@@ -166,6 +166,11 @@ def test_a_dataset_needs_an_entry_and_a_denoiser_its_pairs():
      ({"classes": {1: "x"}, "separate": {"y": "slices"}}, r"s.separate: 'y' is not a class"),
      ({"classes": {1: "x"}, "class_priority": ["y"]}, r"s.class_priority: 'y' is not a class"),
      ({"classes": {1: "x", 2: "y"}, "separate": {"y": "slices"}}, "'x' has no method"),
+     ({"classes": {1: "Background"}}, "s.classes: no class but the background"),
+     ({"classes": {1: "x", 2: "X"}}, "s.classes: 'x' twice"),
+     ({"classes": {1: "background", 2: "x"}, "class_priority": ["background"]}, "is not a class"),
+     ({"classes": {1: "background", 2: "x"}, "objects": "stack"}, "found a background"),
+     ({"classes": {0: "x"}}, "leave 0, the background, out"),
      ({"classes": {0: "x"}}, "expected whole numbers from 1 to 254"),
      ({"classes": {255: "x"}}, "expected whole numbers from 1 to 254")],
 )  # fmt: skip

@@ -104,12 +104,13 @@ def enter_labels(stack: Stack, labels: str, classes: dict | None = None) -> None
         return create_volume(path, stack.shape, np.uint8, stack.voxel_size_nm, **attributes)
 
     nothing = dict.fromkeys((0, background_value(classes or {})), 0)
-    old, table = map(np.array, zip(*sorted((nothing | new).items()), strict=True))
+    old, new = map(np.array, zip(*sorted((nothing | new).items()), strict=True))
+    table = new.astype(np.uint8)
     with resumable(labels, key, make) as (volume, done):
         for row in slab_rows(stack.shape):
             if row not in done:
                 block = stack.read(row.start, row.stop)
-                volume[row] = table.astype(np.uint8)[np.searchsorted(old, block)]
+                volume[row] = table[np.searchsorted(old, block)]
                 done.add(row)
     log.info("%s: classes %s", labels, attributes["classes"])
 

@@ -65,6 +65,14 @@ def meaning_of(
             "rename it <class>.nrrd or <anything>_<class>.nrrd, or, if it is a label map, put "
             "'labels' into its name"
         )
+    return map_meaning(path, counts, listing, classes, background)
+
+
+def map_meaning(
+    path: Path, counts: dict[int, int], listing: str, classes: dict[int, str], background: int
+) -> Meaning:
+    """What the values of a label map mean, as `meaning_of`; messages name them by ``listing``."""
+    values = sorted(counts)
     if unknown := [v for v in values if v not in (0, background, *classes)]:
         raise InputError(
             f"{path}: values {listing}; without a class: {', '.join(map(str, unknown))}; name "

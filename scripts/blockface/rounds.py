@@ -153,7 +153,7 @@ def class_of_name(stem: str, classes: dict[int, str], path="") -> int | None:
     names count as ``_``; of several classes that fit, the longest name is meant.
     """
     stem, found = _plain(stem), {}
-    if BACKGROUND in stem.split("_"):
+    if BACKGROUND in stem.split("_") and not any(BACKGROUND in _plain(n) for n in classes.values()):
         return None
     for number, name in classes.items():
         plain = _plain(name)

@@ -2,16 +2,17 @@
 
 import zarr
 
+from blockface.annotations import seen_slices
 from blockface.job import run
 from blockface.network import neighbours
 from blockface.patches import check_size, choose
 from blockface.reviewed import without_of
-from blockface.tables import read_table, write_table
+from blockface.tables import write_table
 from blockface.volume import open_volume, voxel_size
 
 
 def main(
-    *, raw, annotations, annotations_table, table, settings, classes, held_out_slices, seed,
+    *, raw, annotations, table, settings, classes, held_out_slices, seed,
     threads, folder="", context=None, network=None, rounds=None,
 ) -> None:  # fmt: skip
     stack, labels = open_volume(raw), zarr.open_array(annotations, mode="r")
@@ -21,10 +22,9 @@ def main(
         size = min(320, *stack.shape[1:])
     check_size(size, stack.shape[1:], raw, "datasets.<name>.patches.size")
     slices = neighbours(context, settings["context"], network or {}, voxel_size(stack))
-    files = read_table(annotations_table)
     chosen = choose(
         labels,
-        sorted({z for row in files.itertuples() for z in range(int(row.z0), int(row.z1))}),
+        seen_slices(labels).tolist(),
         held_out=held_out_slices,
         classes=classes,
         size=size,

@@ -5,8 +5,8 @@ import logging
 import pandas as pd
 
 from blockface.comparison import (
-    FEW,
     compare_measures,
+    doubtful,
     match_objects,
     object_rows,
     same_field,
@@ -28,9 +28,11 @@ def main(
     """Write the tables and the picture of comparison ``name`` of the two ``of``."""
     a, b = read_table(table_a, NEEDED), read_table(table_b, NEEDED)
     placed, note = same_field(objects_a, objects_b, bool(match), name)
-    pairs = match_objects(overlaps(objects_a, objects_b), a, b) if placed else None
-    if placed and len(pairs) < FEW * min(len(a), len(b)):
-        note = "few objects match; if these are two samples, read the distributions only"
+    pairs = None
+    if placed:
+        shared = overlaps(objects_a, objects_b)
+        pairs = match_objects(shared, a, b)
+        note = doubtful(shared, len(pairs), len(a), len(b))
     if note:
         log.warning("compare.%s: %s", name, note)
     rows = object_rows(a, b, pairs)

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from blockface.exports import export_lines, export_meshes
-from blockface.line_tables import line_parts
+from blockface.long_tables import line_parts
 from blockface.tables import read_table
 from blockface.volume import open_volume
 

@@ -30,7 +30,8 @@ def main(*, table, registered, patches, split_table, settings, threads) -> None:
     }
     low, high = grey_range(list(pairs.values()))
     stored = [patch for pair in cut.values() for patch in pair]
-    store_patches(patches, stored, grey=[low, high], span=span_of(list(pairs.values())))
+    span = span_of(list(pairs.values()))
+    store_patches(patches, stored, len(stored), grey=[low, high], span=span)
     rows = [{"pair": p, "split": split[p], "patches": len(cut.get(p, []))} for p in pairs]
     write_table(pd.DataFrame(rows), split_table)
     logging.info("%d patches of %d pairs; grey %.1f to %.1f", len(stored), len(cut), low, high)

@@ -20,7 +20,8 @@ def main(
     volumetric = context == "3d"
     store_patches(
         patches,
-        list(cut(grey, labels, chosen, size, slices, held_out_slices, volumetric)),
+        cut(grey, labels, chosen, size, slices, held_out_slices, volumetric),
+        len(kept),
         grey=dict(grey.attrs["grey"]),
         classes={str(value): name for value, name in classes.items()},
         without=labels.attrs.get("without", {}),

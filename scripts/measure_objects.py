@@ -6,7 +6,7 @@ from blockface import object_tables
 from blockface.contacts import contact_table
 from blockface.cross_sections import centrelines, cross_sections
 from blockface.heap import give_back
-from blockface.line_tables import line_parts
+from blockface.long_tables import line_parts
 from blockface.summary import stack_tables
 from blockface.tables import read_table, write_long_table, write_table
 from blockface.volume import open_volume, voxel_size

@@ -31,7 +31,8 @@ def main(*, patches, model, history, settings, seed, threads) -> None:
         voxel_size_nm=tuple(attributes["voxel_size_nm"]),
         **settings["network"],
     )
-    images = normalised(stored[:, : network.inputs], grey["p1"], grey["p99"])
+    normalise = partial(normalised, low=grey["p1"], high=grey["p99"])
+    images = stored[:, : network.inputs]  # made floats a few at a time: there may be gigabytes
     masks = stored[:, network.inputs :].astype(np.uint8)
     training = fitting(Training(seed=seed, **settings["training"]), images.shape[-1], network)
     codes = without_of(attributes)
@@ -44,9 +45,10 @@ def main(*, patches, model, history, settings, seed, threads) -> None:
         edges = boundaries(planes).reshape(masks.shape)
         kinds.append(np.where(labels == UNKNOWN, UNKNOWN, edges))
     some = np.linspace(0, len(images) - 1, min(8, len(images))).astype(int)
+    shown = normalise(images[some]), labels[some]
 
     def validate(net):
-        numbers = training_dice(net, images[some], labels[some], len(values), hardware, without)
+        numbers = training_dice(net, *shown, len(values), hardware, without)
         # nothing is set aside to choose weights by: the last average is kept
         return {"score": 0.0, **numbers}
 
@@ -54,7 +56,9 @@ def main(*, patches, model, history, settings, seed, threads) -> None:
     trained, log = fit(
         network,
         training,
-        sample=sampler(images, np.stack(kinds, 1), training, augmentation, hardware, network),
+        sample=sampler(
+            images, np.stack(kinds, 1), training, augmentation, hardware, network, normalise
+        ),
         loss=partial(objective, without=without),
         validate=validate,
         checkpoint=Path(f"{model}.checkpoint"),
@@ -65,7 +69,7 @@ def main(*, patches, model, history, settings, seed, threads) -> None:
     tiling, finish = Tiling(views=settings["views"]), finisher(boundary)
     calibration = {}
     if settings["calibration"] > 0:
-        known = images, aside, attributes["places"]
+        known = map(normalise, images), aside, attributes["places"]
         calibration = calibrate(trained, *known, finish, tiling, hardware, len(values), without)
     task = {
         "kind": "segmenter",

@@ -48,7 +48,8 @@ def import_rounds(
 
     ``out_path`` becomes a volume (z, y, x) of uint8: class value, 0 background, 255 unknown, or
     one of the values in its attribute ``without``: none of these classes, else unknown.
-    ``rounds_path``, if given, gets the same shape: the round that said so, 255 where unknown.
+    ``rounds_path``, if given, gets the same shape: the round that said so, 255 where unknown, 128
+    more where a voxel was changed in a slice of context.
     Only chunks with something known are stored; slices are worked on one at a time. Where
     not all classes were reviewed, unpainted voxels are without those that were; so is one that an
     earlier round had painted and a later one took the paint from. Of slices that were handed out as
@@ -85,16 +86,13 @@ def import_rounds(
     ]
     priority = Priority(class_priority, classes)
     report = correction_report(bundles, classes, priority)
-    stores = _stores(out_path, rounds_path, reference, classes)
-    known, codes = paint(
+    paths = out_path, rounds_path
+    stores = _stores(*paths, reference, classes)
+    known, seen, codes = paint(
         bundles, classes, reference.shape, stores, set(held_out_slices), folder, priority
     )
     stores[0].attrs["without"] = codes.attribute()
-    for path, store in zip((out_path, rounds_path), stores, strict=True):
-        if store is not None:
-            store.attrs["known_slices"] = runs(known)
-            shutil.rmtree(path, ignore_errors=True)
-            os.replace(f"{path}.partial", path)
+    _finish(stores, paths, {"known_slices": runs(known), "seen_slices": runs(seen)})
     if report_path:
         write_table(report, report_path)
     for bundle in bundles:
@@ -117,6 +115,15 @@ def _stores(out_path, rounds_path, reference: Reference, classes) -> list[zarr.A
         else None
         for path, extra in ((out_path, {"classes": named}), (rounds_path, {}))
     ]
+
+
+def _finish(stores: list[zarr.Array | None], paths, slices: dict[str, list]) -> None:
+    """Give the finished ``stores`` the attributes ``slices`` and, at last, their names."""
+    for path, store in zip(paths, stores, strict=True):
+        if store is not None:
+            store.attrs.update(slices)
+            shutil.rmtree(path, ignore_errors=True)
+            os.replace(f"{path}.partial", path)
 
 
 def _table(bundles, classes: dict[int, str]) -> pd.DataFrame:
@@ -157,7 +164,18 @@ def _table(bundles, classes: dict[int, str]) -> pd.DataFrame:
 
 def known_slices(annotations: zarr.Array) -> np.ndarray:
     """Numbers of the slices of which at least one voxel was reviewed, not just seen as context."""
-    parts = [np.arange(a, b) for a, b in annotations.attrs.get("known_slices", [])]
+    return _numbers(annotations.attrs.get("known_slices", []))
+
+
+def seen_slices(annotations: zarr.Array) -> np.ndarray:
+    """Numbers of the slices of which anything is known, if only voxels changed as context."""
+    attributes = annotations.attrs
+    # an import of an earlier version knows only the others
+    return _numbers(attributes.get("seen_slices", attributes.get("known_slices", [])))
+
+
+def _numbers(runs_of_slices) -> np.ndarray:
+    parts = [np.arange(a, b) for a, b in runs_of_slices]
     return np.concatenate(parts) if parts else np.zeros(0, int)
 
 

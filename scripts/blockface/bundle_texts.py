@@ -6,7 +6,7 @@ from blockface.bundle_pictures import AROUND, PLACE
 from blockface.corrections import TIMES
 
 CORRECTED = "corrected"
-SCRIPT, NAPARI = "open_in_seg3d.py", "open_in_napari.py"
+SCRIPT, NAPARI, README = "open_in_seg3d.py", "open_in_napari.py", "README.html"
 
 
 def seg3d_script(name: str, masks: list[str], centre: list[float]) -> str:

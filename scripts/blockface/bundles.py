@@ -19,6 +19,7 @@ from blockface.bundle_pictures import AROUND, PLACE, around_picture, place_pictu
 from blockface.bundle_texts import (
     CORRECTED,
     NAPARI,
+    README,
     SCRIPT,
     corrected_text,
     readme,
@@ -28,6 +29,7 @@ from blockface.errors import InputError
 from blockface.places import doubts
 from blockface.predicted import FILE, Prediction
 from blockface.review import entropy_table
+from blockface.rounds import CLUTTER, RECORD
 from blockface.scores import to_labels
 from blockface.seg3d import write_nrrd
 from blockface.volume import voxel_size
@@ -37,6 +39,7 @@ log = logging.getLogger(__name__)
 SPOT = 4  # pixels, SD of what is looked at as one spot
 OVERVIEW = 700  # pixels of the picture of the whole slice, at most
 OURS = ("README.txt", FILE)  # in corrected/ from the beginning
+BESIDE = {RECORD, SCRIPT, NAPARI, README, PLACE, AROUND, CORRECTED}  # the masks and images
 
 
 def file_names(folder: str, classes: list[str]) -> list[str]:
@@ -96,10 +99,7 @@ def export_bundle(
     spot = _spot(slice_[:, rows, columns], (z, rows.start, columns.start))
     centre = [float(o + p * v) for o, p, v in zip(origin_nm, spot, size, strict=True)]
     (folder / SCRIPT).write_text(seg3d_script(folder.name, names, centre), encoding="ascii")
-    shutil.copyfile(open_in_napari.__file__, folder / NAPARI)
-    (folder / CORRECTED / "README.txt").write_text(corrected_text(names))
-    page = readme(folder.name, z, z - depth.start, names, reason)
-    (folder / "README.html").write_text(page, encoding="utf-8")
+    _write_texts(folder, z, z - depth.start, names, reason)
     at = (spot[1] - rows.start, spot[2] - columns.start)
     _draw(folder, image, grey, dict(zip(classes, masks, strict=True)), unsure, z, offset, at)
     record = {
@@ -110,8 +110,16 @@ def export_bundle(
         "threshold": threshold, "worst_spot_zyx": list(spot), "reason": reason,
         "sha256": {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in files},
     }  # fmt: skip
-    (folder / "bundle.json").write_text(json.dumps(record, indent=1))
+    (folder / RECORD).write_text(json.dumps(record, indent=1))
     return record
+
+
+def _write_texts(folder: Path, z: int, number: int, names: list[str], reason: str) -> None:
+    """What the annotator reads, and the script for napari; ``number`` is that of z in the files."""
+    shutil.copyfile(open_in_napari.__file__, folder / NAPARI)
+    (folder / CORRECTED / "README.txt").write_text(corrected_text(names))
+    page = readme(folder.name, z, number, names, reason)
+    (folder / README).write_text(page, encoding="utf-8")
 
 
 def uncertainty(probability: np.ndarray) -> np.ndarray:
@@ -134,13 +142,32 @@ def _draw(folder: Path, image, slab, masks: dict, unsure, z: int, offset, spot) 
 
 
 def has_corrections(folder: Path) -> bool:
-    """Whether somebody has opened the bundle ``folder`` by its script, or put anything into it."""
-    return any(f.name not in OURS for f in folder.glob(f"{CORRECTED}/*"))
+    """Whether somebody works in the bundle ``folder``.
+
+    They opened it by its script, put anything into it, or saved over what was handed out.
+    """
+    if any(f.name not in OURS and f.name.lower() not in CLUTTER
+           for f in folder.glob(f"{CORRECTED}/*")):  # fmt: skip
+        return True
+    record = folder / RECORD
+    if not record.is_file():  # written last, so nobody was told of this place
+        return False
+    told = json.loads(record.read_text()).get("sha256")
+    if told is None:  # of an earlier version
+        return False
+    for file in folder.iterdir():
+        if file.name in told:
+            with file.open("rb") as stream:
+                if hashlib.file_digest(stream, "sha256").hexdigest() != told[file.name]:
+                    return True
+        elif file.name not in BESIDE and file.name.lower() not in CLUTTER:
+            return True
+    return False
 
 
 def clear(folder: Path) -> None:
     """Remove the bundles of an earlier run from ``folder``, except those with corrections."""
-    for record in sorted(folder.glob("*/bundle.json")):
+    for record in sorted(folder.glob(f"*/{RECORD}")):
         if has_corrections(record.parent):
             log.warning("%s: kept as it is, somebody works in it", record.parent)
         else:

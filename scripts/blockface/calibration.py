@@ -7,7 +7,7 @@ arXiv:1706.04599) acts on the blended probabilities of all views and members.
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,17 +36,19 @@ def set_aside(labels: NDArray, places: NDArray, share: float, seed: int) -> tupl
     """
     if share == 0:
         return labels, np.full_like(labels, UNKNOWN)
-    s, height, width = labels.shape[1:]
-    numbers, reviewed = [], set()
+    reviewed = set()
     for patch, place in zip(labels, np.asarray(places), strict=True):
-        numbers.append(block_numbers(place, (s, height, width), seed).astype(np.float32))
-        reviewed.update(np.unique(numbers[-1][patch != UNKNOWN]).tolist())
+        number = block_numbers(place, patch.shape, seed).astype(np.float32)
+        reviewed.update(np.unique(number[patch != UNKNOWN]).tolist())
     if len(reviewed) < FEWEST:
         log.info("annotated are %d blocks of %d pixels: none is set aside", len(reviewed), BLOCK)
         return labels, np.full_like(labels, UNKNOWN)
     last = sorted(reviewed)[: math.ceil(share * len(reviewed))][-1]
-    drawn = np.stack([number <= last for number in numbers])
-    return np.where(drawn, UNKNOWN, labels), np.where(drawn, labels, UNKNOWN)
+    learnt, aside = labels.copy(), np.full_like(labels, UNKNOWN)
+    for k, (patch, place) in enumerate(zip(labels, np.asarray(places), strict=True)):
+        drawn = block_numbers(place, patch.shape, seed).astype(np.float32) <= last
+        learnt[k][drawn], aside[k][drawn] = UNKNOWN, patch[drawn]
+    return learnt, aside
 
 
 def block_numbers(place, shape: tuple[int, int, int], seed: int) -> NDArray[np.float64]:
@@ -154,11 +156,18 @@ def _mean_dice(counts: NDArray) -> NDArray[np.float64]:
 
 
 def predictions(
-    model, images: NDArray, labels: NDArray, places, finish, tiling: Tiling, hardware, classes: int
+    model,
+    images: Iterable[NDArray],
+    labels: NDArray,
+    places,
+    finish,
+    tiling: Tiling,
+    hardware,
+    classes: int,
 ) -> Iterator[tuple[NDArray, NDArray, NDArray]]:
     """Shares (classes, n), truth (n) and block (n) of the known voxels of each patch that has any.
 
-    ``images`` (n, slices, y, x), ``labels`` (n, 1 or slices, y, x) of channel numbers, ``places``
+    ``images`` n of (slices, y, x), ``labels`` (n, 1 or slices, y, x) of channel numbers, ``places``
     as for `set_aside`.
     """
     for image, truth, place in zip(images, labels, places, strict=True):

@@ -1,8 +1,9 @@
 """The configuration: checked against its schema, defaults filled in, names looked up."""
 
 import difflib
+import os
 from functools import cache
-from hashlib import sha256
+from hashlib import file_digest
 from pathlib import Path
 
 import jsonschema
@@ -12,6 +13,7 @@ from blockface.classes import object_classes
 from blockface.corrections import TIMES
 from blockface.errors import InputError
 from blockface.methods import ways
+from blockface.rounds import CLUTTER
 
 ZARR_FILES = (".zarray", ".zattrs", ".zgroup")
 NOTES = (".txt", ".md", ".html", ".pdf", ".docx", ".py")  # are no annotations
@@ -232,23 +234,26 @@ def round_files(folder: str | Path, last: int) -> list[str]:
     """Files of rounds 00 to ``last`` in a fixed order that may matter; hidden ones: only zarr's.
 
     Notes, and the times a place was opened, do not: what was learnt from a round stays as it is.
+    Folders may be links to others.
     """
     files = []
     for number in range(last + 1):
-        inside = Path(folder, f"{number:02d}").rglob("*")
+        below = os.walk(Path(folder, f"{number:02d}"), followlinks=True)
+        inside = [Path(place, name) for place, _, names in below for name in names]
         files += sorted(
             str(f)
             for f in inside
             if f.is_file()
             and (not f.name.startswith(".") or f.name in ZARR_FILES)
-            and not (f.name == TIMES or f.suffix.lower() in NOTES)
+            and not (f.name == TIMES or f.suffix.lower() in NOTES or f.name.lower() in CLUTTER)
         )
     return files
 
 
 @cache
 def _digest(path: str, size: int, modified: int) -> str:
-    return sha256(Path(path).read_bytes()).hexdigest()
+    with open(path, "rb") as file:
+        return file_digest(file, "sha256").hexdigest()
 
 
 def digests(files: list[str], root: str | Path) -> list[list[str]]:

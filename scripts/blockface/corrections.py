@@ -52,6 +52,7 @@ def correction_report(bundles, classes: dict[int, str], priority: Priority) -> p
             for row in found
         ]
         _tell(rows[-1])
+        bundle.close()
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
 
 
@@ -210,9 +211,10 @@ def minutes_spent(folder: Path) -> float:
 
     The scripts of a bundle note both in times.tsv; what a person broke in it is warned of.
     """
-    path = folder / TIMES
-    if not path.is_file():
+    noted = [f for f in (folder / TIMES, folder / "corrected" / TIMES) if f.is_file()]
+    if not noted:
         return np.nan
+    path = noted[0]
     opened = saved = None
     total = 0.0
     try:

@@ -12,6 +12,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 from scipy.spatial import cKDTree
 
+from blockface.long_tables import between, in_pieces
+
 COLUMNS = (
     "object_id", "slice", "centroid_z_nm", "centroid_y_nm", "centroid_x_nm", "displacement_nm",
     "displacement_y_nm", "displacement_x_nm", "relative_displacement_nm",
@@ -65,11 +67,12 @@ def cross_sections(folders: list[str], depth: int, spacing) -> Iterator[pd.DataF
     """
     total = sum(pq.read_metadata(Path(f) / "sections.parquet").num_rows for f in folders)
     pieces = min(depth, total // ROWS + 1)
-    for piece in range(pieces):
-        first, last = piece * depth // pieces, (piece + 1) * depth // pieces
-        rows = between(folders, "sections", "slice", first - 1, last)
-        tangents = between(folders, "tangents", "slice", first, last)
-        yield sections_of(rows, tangents, first, spacing)
+    edges = np.arange(pieces + 1) * depth // pieces
+    with in_pieces(folders, "tangents", "slice", edges) as tangents:
+        for piece in range(pieces):
+            first, last = edges[piece : piece + 2]
+            rows = between(folders, "sections", "slice", first - 1, last)
+            yield sections_of(rows, tangents(piece), first, spacing)
 
 
 def centrelines(folders: list[str], ids: pd.Series) -> Iterator[pd.DataFrame]:
@@ -79,34 +82,14 @@ def centrelines(folders: list[str], ids: pd.Series) -> Iterator[pd.DataFrame]:
     """
     total = sum(pq.read_metadata(Path(f) / "centrelines.parquet").num_rows for f in folders)
     ids = ids.to_numpy()
-    pieces = min(len(ids), total // ROWS + 1)
-    for part in np.array_split(ids, pieces) if pieces else [np.zeros(1, int)]:
-        rows = between(folders, "centrelines", "object_id", part[0], part[-1] + 1)
-        rows = rows.sort_values(["object_id", "point"], ignore_index=True)
-        rows[rows.columns[2:]] = rows[rows.columns[2:]].round(6) + 0.0
-        yield rows
-
-
-def between(folders: list[str], name: str, column: str, first: int, last: int) -> pd.DataFrame:
-    """Rows of ``name``.parquet of all folders with ``column`` from ``first`` up to ``last``.
-
-    One group of rows after the other, and only those that can hold such rows: Arrow's own filter
-    reads ahead, more the longer the file is.
-    """
-    parts = []
-    for folder in folders:
-        with pq.ParquetFile(Path(folder) / f"{name}.parquet") as file:
-            number = file.schema_arrow.get_field_index(column)
-            parts.append(file.schema_arrow.empty_table().to_pandas())
-            for group in range(file.num_row_groups):
-                known = file.metadata.row_group(group).column(number).statistics
-                told = known is not None and known.has_min_max
-                if told and (known.max < first or known.min >= last):
-                    continue
-                rows = file.read_row_group(group).to_pandas()
-                parts.append(rows[rows[column].between(first, last, inclusive="left")])
-    full = [part for part in parts if len(part)] or parts[:1]
-    return pd.concat(full, ignore_index=True)
+    pieces = max(1, min(len(ids), total // ROWS + 1))
+    firsts = [part[0] for part in np.array_split(ids, pieces) if len(part)]
+    edges = np.append(firsts, ids[-1:] + 1) if len(ids) else np.array([0, 1])
+    with in_pieces(folders, "centrelines", "object_id", edges) as part:
+        for piece in range(pieces):
+            rows = part(piece).sort_values(["object_id", "point"], ignore_index=True)
+            rows[rows.columns[2:]] = rows[rows.columns[2:]].round(6) + 0.0
+            yield rows
 
 
 def sections_of(rows: pd.DataFrame, tangents: pd.DataFrame, first: int, spacing) -> pd.DataFrame:

@@ -9,6 +9,7 @@ import pandas as pd
 from blockface.classes import background_value, object_classes
 from blockface.errors import InputError
 from blockface.graph import BOX
+from blockface.intake import made_from
 from blockface.stack import Stack
 from blockface.stitch import INDEX
 from blockface.volume import create_volume, resumable, slab_rows
@@ -43,14 +44,6 @@ def checked(block: np.ndarray, stack: Stack, what: str, largest: int) -> np.ndar
             + ("put 0 in place of what is below" if low < 0 else "renumber them")
         )
     return block
-
-
-def progress_key(stack: Stack, **settings) -> dict:
-    """What begun work depends on, for `volume.resumable`."""
-    return {
-        "source": stack.source, "shape": list(map(int, stack.shape)),
-        "voxel_size_nm": list(map(float, stack.voxel_size_nm)), **settings,
-    }  # fmt: skip
 
 
 def class_names(stack: Stack, classes: dict | None) -> dict[int, str]:
@@ -97,7 +90,7 @@ def enter_labels(stack: Stack, labels: str, classes: dict | None = None) -> None
     small = {value for value in names if value <= LARGEST_CLASS}
     free = (value for value in range(1, LARGEST_CLASS + 1) if value not in small)
     new = {value: value if value in small else next(free) for value in sorted(names)}
-    key = progress_key(stack, names=names)
+    key = made_from(stack) | {"names": names}
     attributes = {"classes": {str(new[value]): name for value, name in names.items()}}
 
     def make(path):
@@ -126,7 +119,7 @@ def enter_objects(stack: Stack, objects: str, classes: dict | None = None) -> pd
             f"classes: {len(classes)} given for {stack.source}, expected one, as ids do not tell "
             "the class; give a dataset per class, or labels: in place of objects:"
         )
-    key = progress_key(stack, name=name)
+    key = made_from(stack) | {"name": name}
 
     def make(path):
         return create_volume(path, stack.shape, np.uint32, stack.voxel_size_nm, classes={"1": name})

@@ -96,7 +96,7 @@ def copy_stack(stack: Stack, path: str | Path, threads: int = 1) -> None:
         return create_volume(at, stack.shape, stack.dtype, size, source=stack.source, **world)
 
     grey = GreyLevels(stack.dtype)
-    with resumable(path, _key(stack), make) as (volume, done), _pool(threads) as each:
+    with resumable(path, made_from(stack), make) as (volume, done), _pool(threads) as each:
         shown = started = time.monotonic()
         for number, row in enumerate(rows, start=1):
             if row in done:
@@ -134,8 +134,8 @@ def _edge(index: int, upper: int) -> float:
     return float(np.array(bits, np.uint32).view(np.float32))
 
 
-def _key(stack: Stack) -> dict:
-    """What the copy is made from: the files by name, size and time of change."""
+def made_from(stack: Stack) -> dict:
+    """What a copy is made from, for `resumable`: the files by name, size and time of change."""
     digest = hashlib.sha256()
     for file in stack.files:
         stat = Path(file).stat()

@@ -93,21 +93,23 @@ def verdicts(table: pd.DataFrame) -> dict[int, str | None]:
     """What became of the mean held-out Dice in each iteration of ``table``: iteration, class, dice.
 
     "gain" over the best before, "no gain", "fell" below the one before, or "first"; None where no
-    class has a score.
+    class has a score. Two iterations are compared in the classes that have one in both.
     """
     found, before = {}, []
-    for number, dice in table.groupby("iteration")["dice"].mean().items():
-        if not np.isfinite(dice):
+    scores = table.pivot_table(index="iteration", columns="class", values="dice", dropna=False)
+    for number, now in scores.iterrows():
+        if now.isna().all():
             found[int(number)] = None
             continue
-        if not before:
+        gains = [gain for gain in ((now - then).mean() for then in before) if np.isfinite(gain)]
+        if not gains:
             verdict = FIRST
-        elif dice < before[-1] - GAIN:
+        elif gains[-1] < -GAIN:
             verdict = FELL
         else:
-            verdict = GAINED if dice > max(before) + GAIN else NO_GAIN
+            verdict = GAINED if min(gains) > GAIN else NO_GAIN
         found[int(number)] = verdict
-        before.append(dice)
+        before.append(now)
     return found
 
 

@@ -109,7 +109,8 @@ def gather(crops: Crops, ids, lo, hi, voxels, spacing) -> tuple[Nodes, Points]:
     step = np.asarray(spacing, float)
     cell = np.array([cell_size(n, spacing) for n in voxels]).T
     extent = (hi - lo).T.astype(np.int32)
-    stride, base = numbering(cells_of(extent - 1, extent, cell) + 3)
+    # 64 bits: one id may be two specks in opposite corners of a large volume
+    stride, base = numbering(cells_of(extent - 1, extent, cell).astype(np.int64) + 3)
     alone = len(ids) == 1
     boxes = pieces(lo[0], hi[0], crops.array.chunks) if alone else [(lo, hi)]
     keys, sums, counts, kept = [], [], [], []

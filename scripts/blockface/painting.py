@@ -10,6 +10,7 @@ from blockface.scores import UNKNOWN
 from blockface.volume import row_depth
 
 NO_ROUND = 255
+CONTEXT = 128  # added to the round of what was changed in a slice of context
 
 
 def paint(
@@ -20,14 +21,15 @@ def paint(
     held_out,
     folder,
     priority: Priority,
-) -> tuple[list[int], Codes]:
+) -> tuple[list[int], list[int], Codes]:
     """Write the labels of all bundles, row by row; gives the slices of which a part was reviewed.
 
-    And the codes of voxels that were reviewed for some classes only (blockface.reviewed).
+    Then those of which anything is known: in some only voxels of a context were changed. And the
+    codes of voxels that were reviewed for some classes only (blockface.reviewed).
     ``folder`` is where the bundles lie; ``stores`` are the volumes of labels and of rounds, the
-    latter may be None; ``shape`` theirs. Slices in which only voxels of a context were changed are
-    not among those given; in the set ``held_out`` of slices such changes are left out. What two
-    masks of one bundle hold goes by ``priority``.
+    latter may be None, has `CONTEXT` added where voxels of a context were changed; ``shape`` is
+    theirs. In the set ``held_out`` of slices such changes are left out. What two masks of one
+    bundle hold goes by ``priority``.
 
     Raises
     ------
@@ -35,7 +37,7 @@ def paint(
         Files of one bundle, or bundles of one round, contradict each other.
     """
     depth, (n, *plane) = row_depth(shape), shape
-    clashes, known, codes = Clashes(), [], Codes(classes)
+    clashes, known, seen, codes = Clashes(), [], [], Codes(classes)
     for start in range(0, n, depth):
         row = slice(start, min(start + depth, n))
         touched = [
@@ -51,8 +53,12 @@ def paint(
                 touched, key=lambda t: (t[0].number, not t[0].is_context(z))
             ):
                 _paint_slice(files, bundle.number, here, codes, clashes, priority)
-            if ((here.labels != UNKNOWN) & ~here.context).any():
+            said = here.labels != UNKNOWN
+            if said.any():
+                seen.append(z)
+            if (said & ~here.context).any():
                 known.append(z)
+            here.rounds[here.context] += CONTEXT
         for _, files in touched:
             for file in files:
                 if not any(box[1] > row.stop for box in file.boxes):
@@ -61,7 +67,7 @@ def paint(
             if store is not None:
                 store[row] = values
     clashes.refuse(folder)
-    return known, codes
+    return known, seen, codes
 
 
 def _meets(box, row: slice) -> bool:

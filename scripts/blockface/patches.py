@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,8 @@ from blockface.scores import UNKNOWN
 
 log = logging.getLogger(__name__)
 
+TOGETHER = 256  # patches in a file
+
 
 def check_size(size: int, shape: tuple[int, int], where: str, key: str) -> None:
     """Refuse patches that are larger than the image they are to be cut from."""
@@ -28,27 +30,34 @@ def check_size(size: int, shape: tuple[int, int], where: str, key: str) -> None:
         )
 
 
-def store_patches(path: str | Path, patches: list[NDArray], **attributes) -> None:
-    """Write equal-shaped ``patches`` (channels, y, x) as one zarr array (n, channels, y, x)."""
-    shape = (len(patches), *patches[0].shape)
-    array = zarr.create_array(
-        str(path),
-        shape=shape,
-        dtype=patches[0].dtype,
-        chunks=(1, *shape[1:]),
-        shards=shape,
-        attributes=attributes,
-        overwrite=True,
-    )
-    array[:] = np.stack(patches)
+def store_patches(path: str | Path, patches: Iterable[NDArray], n: int, **attributes) -> None:
+    """Write ``n`` equal-shaped ``patches`` (channels, y, x) as one zarr array (n, channels, y, x).
+
+    Only a file of them, `TOGETHER`, is in memory at a time.
+    """
+    patches = iter(patches)
+    for first in range(0, n, TOGETHER):
+        some = np.stack(list(islice(patches, TOGETHER)))
+        if first == 0:
+            array = zarr.create_array(
+                str(path),
+                shape=(n, *some.shape[1:]),
+                dtype=some.dtype,
+                chunks=(1, *some.shape[1:]),
+                shards=some.shape,
+                attributes=attributes,
+                overwrite=True,
+            )
+        array[first : first + len(some)] = some
 
 
 def load_patches(path: str | Path) -> tuple[NDArray, dict, str]:
     """Patches (n, channels, y, x), their attributes, and a digest of both."""
     array = zarr.open_array(str(path), mode="r")
     patches = array[:]
-    digest = hashlib.sha256(patches.tobytes() + repr(dict(array.attrs)).encode()).hexdigest()
-    return patches, dict(array.attrs), digest
+    digest = hashlib.sha256(np.ascontiguousarray(patches))
+    digest.update(repr(dict(array.attrs)).encode())
+    return patches, dict(array.attrs), digest.hexdigest()
 
 
 def candidates(

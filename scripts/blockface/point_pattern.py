@@ -14,7 +14,7 @@ from scipy.ndimage import distance_transform_edt, map_coordinates
 from scipy.spatial import cKDTree
 from scipy.special import gamma
 
-PIXELS = 256  # across the longer side of a plane's window
+PIXELS = 256  # across each side of a plane's window, which may be long and thin
 POINTS = 4000  # from which distances are taken; all points are looked at from there
 REACH = {2: 5.0, 3: 4.0}  # farthest distance, in mean spacings of the points
 TOGETHER = 256  # of them at a time
@@ -56,17 +56,17 @@ class Plane:
         self.across = np.stack([first, np.cross(self.axis, first)])
         corners = np.array(list(np.ndindex(2, 2, 2))) * size
         flat = self.flatten(corners)
-        self.low, span = flat.min(axis=0), np.ptp(flat, axis=0)
-        self.step = span.max() / PIXELS
-        middle = [np.arange(int(np.ceil(s / self.step))) + 0.5 for s in span]
-        grid = np.stack(np.meshgrid(*middle, indexing="ij"), -1) * self.step + self.low
+        self.low, self.step = flat.min(axis=0), np.ptp(flat, axis=0) / PIXELS
+        self.pixel = float(self.step.prod())
+        middle = np.arange(PIXELS) + 0.5
+        grid = np.stack(np.meshgrid(middle, middle, indexing="ij"), -1) * self.step + self.low
         where = self.at + grid @ self.across
         mask = ((where >= 0) & (where <= size)).all(axis=-1)
-        self.content = mask.sum() * self.step**2
+        self.content = mask.sum() * self.pixel
         padded = [2 * n for n in mask.shape]
-        shared = irfft2(np.abs(rfft2(mask, padded)) ** 2, padded) * self.step**2
+        shared = irfft2(np.abs(rfft2(mask, padded)) ** 2, padded) * self.pixel
         self.shared = np.fft.fftshift(shared)
-        self.rim = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1] * self.step
+        self.rim = distance_transform_edt(np.pad(mask, 1), sampling=self.step)[1:-1, 1:-1]
         self.sorted = np.sort(self.rim[mask])
         self.narrow = 2 * float(self.rim.max())
 
@@ -76,16 +76,16 @@ class Plane:
 
     def overlap(self, shift: np.ndarray) -> np.ndarray:
         """As of `Box`."""
-        at = shift.T / self.step + np.array(self.shared.shape)[:, None] // 2
+        at = (shift / self.step).T + np.array(self.shared.shape)[:, None] // 2
         return map_coordinates(self.shared, at, order=1)
 
     def inner(self, rim: np.ndarray) -> np.ndarray:
         """As of `Box`."""
-        return (len(self.sorted) - np.searchsorted(self.sorted, rim)) * self.step**2
+        return (len(self.sorted) - np.searchsorted(self.sorted, rim)) * self.pixel
 
     def depth(self, points: np.ndarray) -> np.ndarray:
         """As of `Box`."""
-        at = (points - self.low).T / self.step - 0.5
+        at = ((points - self.low) / self.step).T - 0.5
         return map_coordinates(self.rim, at, order=1)
 
     def crossings(self, line: np.ndarray, whose: np.ndarray) -> np.ndarray:

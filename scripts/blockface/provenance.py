@@ -24,7 +24,7 @@ from blockface.errors import InputError
 
 PACKAGES = ("blockface", "torch", "numpy", "scipy", "pandas", "zarr", "scikit-image", "tifffile",
             "connected-components-3d", "edt", "snakemake")  # fmt: skip
-WHOLE_FILE = 2**28  # bytes of a file up to which all of it is digested: 256 MiB
+WHOLE_FILE = 2**32  # bytes of a file up to which all of it is digested: 4 GiB
 WHOLE_INPUT = 2**35  # bytes of an input up to which its files are: 32 GiB
 END = 2**20  # of a larger one the first and last MiB
 HOME = Path(__file__).resolve().parents[2]
@@ -50,7 +50,7 @@ def digest(path: str | Path, threads: int = 1) -> dict:
 
     The digest of a folder is that of the list of its files (sorted; path, size, digest of each).
     Neither times nor owners enter. ``partly`` counts the files of which only the size, the first
-    and the last MiB were read: those above 256 MiB, and all of an input above 32 GiB.
+    and the last MiB were read: those above 4 GiB, and all of an input above 32 GiB.
 
     Raises
     ------

@@ -209,7 +209,8 @@ def agreement(
     """How well the previous prediction agreed with what was corrected in round ``number``.
 
     One row per class: class, slices, voxels, dice, iou, precision, recall, changed (voxels that
-    the person set otherwise). ``rounds`` says for each voxel which round reviewed it.
+    the person set otherwise). ``rounds`` says for each voxel which round reviewed it; those that
+    were changed in a slice of context do not count: of these only what was wrong is known.
     """
     values = list(previous_probability.attrs["values"])
     totals, used = score_slices(

@@ -25,6 +25,7 @@ OTHERS = (  # endings of images and segmentations that are not read
     ".hdf5", ".npy", ".am", ".hdr", ".img", ".raw", ".xcf", ".psd", ".vtm", ".vti", ".n5",
 )  # fmt: skip
 REGIONS, RECORD = "regions.tsv", "bundle.json"
+CLUTTER = ("thumbs.db", "desktop.ini")  # that Windows leaves in folders
 BOX = ("z0", "z1", "y0", "y1", "x0", "x1")
 Box = tuple[int, int, int, int, int, int]
 

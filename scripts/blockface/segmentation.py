@@ -49,15 +49,16 @@ def sampler(
     augmentation: Augmentation,
     hardware: Hardware,
     network: Network,
+    normalise: Callable[[NDArray], NDArray] = np.float32,
 ):
-    """Function that draws a batch of normalised ``images`` and of their labels.
+    """Function that draws a batch of ``images``, normalised by ``normalise``, and of their labels.
 
     ``images`` (n, slices, y, x), ``labels`` (n, kinds, 1 or slices, y, x). A batch is images
     (n, slices, y, x) and truth (n, kinds, y, x), or (n, kinds, slices, y, x) for a volumetric
     ``network``, of as many slices as it can pool; the slices upside down or not. Patches are drawn
     the more often the more of them is reviewed: at the edge of a small annotation little is.
     """
-    images, labels = torch.from_numpy(images), torch.from_numpy(labels)
+    labels = torch.from_numpy(labels)
     often = (labels[:, 0] != UNKNOWN).flatten(1).double().mean(1) + SELDOM
     depth = images.shape[1]
     deep = depth // network.multiple_z * network.multiple_z if network.volumetric else depth
@@ -65,7 +66,7 @@ def sampler(
     def sample(rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         chosen = torch.multinomial(often, training.batch, replacement=True, generator=rng)
         cells = sampling_grid(training.batch, images.shape[-1], training.crop, augmentation, rng)
-        some, truth = images[chosen], labels[chosen]
+        some, truth = torch.from_numpy(normalise(images[chosen.numpy()])), labels[chosen]
         if network.volumetric:
             first = int(torch.randint(depth - deep + 1, (1,), generator=rng))
             turned = augmentation.mirror and bool(torch.rand(1, generator=rng) < 0.5)

@@ -28,6 +28,8 @@ from blockface.volume import create_volume, resumable, row_depth
 
 log = logging.getLogger(__name__)
 
+MOST_CLASSES = 127  # two values of a byte each
+
 SECTION = np.dtype(
     [("z", "i4"), ("class", "u1"), ("area", "i4"), ("first", "i8")]
     + [(name, "f8") for name in ("y", "x", "yy", "yx", "xx")]
@@ -96,6 +98,11 @@ class Apart:
     def __init__(self, source: Classes, z: slice):
         self.source, self.z = source, z
         self.shape = (z.stop - z.start, *source.shape[1:])
+        if len(source.names) > MOST_CLASSES:
+            raise InputError(
+                f"{source.path}: {len(source.names)} classes; expected at most {MOST_CLASSES} for "
+                "separate: slices; name the classes under classes, or choose another way"
+            )
         self.rank = {value: 2 * n + 1 for n, value in enumerate(sorted(source.names))}
 
     def there(self, region: tuple[slice, ...]) -> tuple[slice, ...]:

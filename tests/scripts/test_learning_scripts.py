@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import zarr
 
@@ -16,7 +15,8 @@ import separate_slab
 import train_segmenter
 from blockface.errors import InputError
 from blockface.foreground import Classes
-from blockface.tables import read_table, write_table
+from blockface.rounds import runs
+from blockface.tables import read_table
 from blockface.unet import Hardware, load_model, save_model
 from blockface.volume import create_volume, open_volume
 from blockface.votes import member_dice
@@ -57,7 +57,7 @@ def stack(folder, poison=0):
     if poison:
         painted[HELD_OUT] = rng.integers(0, 3, (2, 80, 80))
     labels[:] = painted
-    write_table(pd.DataFrame({"z0": known, "z1": np.array(known) + 1}), folder / "a.tsv")
+    labels.attrs["known_slices"] = runs(known)
     return folder
 
 
@@ -67,8 +67,8 @@ def patches_of(folder, context, asked=None):
               "classes": CLASSES, "held_out_slices": HELD_OUT, "context": context,
               "threads": 1}  # fmt: skip
     choose_segmentation_patches.main(
-        raw=str(folder / "raw.zarr"), annotations_table=str(folder / "a.tsv"), settings=settings,
-        seed=0, network={"depth": 2, "stride": 2}, **common,
+        raw=str(folder / "raw.zarr"), settings=settings, seed=0,
+        network={"depth": 2, "stride": 2}, **common,
     )  # fmt: skip
     extract_segmentation_patches.main(
         image=str(folder / "raw.zarr"), patches=str(folder / "p.zarr"), **common

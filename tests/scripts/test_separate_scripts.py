@@ -10,7 +10,7 @@ import separate_objects
 import separate_slab
 from blockface.errors import InputError
 from blockface.tables import read_table
-from blockface.volume import create_volume, open_volume
+from blockface.volume import Progress, create_volume, open_volume
 
 SIZE = (50, 10, 10)
 COLUMNS = ["object_id", "class", "voxels", "z0", "z1", "y0", "y1", "x0", "x1"]
@@ -92,6 +92,30 @@ def test_labels_become_objects_of_their_classes(tmp_path):
     with pytest.raises(InputError, match=r"255 \(72 voxels\) without a class") as error:
         import_labels.main(labels=labels, classes={3: "fibril"}, **given)
     assert "\n" not in str(error.value)
+
+
+def test_a_label_map_changed_after_a_kill_is_read_anew(tmp_path, monkeypatch):
+    monkeypatch.setattr("blockface.volume.ROW_VOXELS", 144)
+    given = {"voxel_size_nm": SIZE, "threads": 1, "labels": str(tmp_path / "labels.zarr"),
+             "labels_in": str(tmp_path / "labels.tif"), "classes": {3: "fibril"}}  # fmt: skip
+    values = np.full((6, 12, 12), 3, np.uint8)
+    tifffile.imwrite(tmp_path / "labels.tif", values)
+    add, rows = Progress.add, []
+
+    def killed(self, row):
+        add(self, row)
+        rows.append(row)
+        if len(rows) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "add", killed)
+        with pytest.raises(KeyboardInterrupt):
+            import_labels.main(**given)
+    values[:, :6] = 0
+    tifffile.imwrite(tmp_path / "labels.tif", values)
+    import_labels.main(**given)
+    assert np.array_equal(open_volume(given["labels"])[:], values)
 
 
 def test_a_named_background_becomes_no_object(tmp_path):

@@ -108,6 +108,20 @@ def test_objects_that_moved_came_and_went(tmp_path):
     assert ("length_nm_mean", "stack") not in table.index
 
 
+@pytest.mark.parametrize(("moved", "doubted"), [(1, False), (3, True)])
+def test_packed_objects_that_match_by_chance_are_told(tmp_path, caplog, moved, doubted):
+    """Columns 7 pixels wide every 8: another such sample lies on it with an IoU of 0.2."""
+    column = np.pad(np.ones((7, 7), int), ((0, 1), (0, 1)))
+    numbers = np.arange(1, 71).reshape(7, 10)
+    plane = np.kron(numbers, np.ones((8, 8), int)) * np.tile(column, (7, 10))
+    for name, labels in (("a", plane), ("b", np.roll(plane, (moved, moved), (0, 1)))):
+        (tmp_path / name).mkdir()
+        side(tmp_path / name, np.repeat(labels[None], 6, axis=0))
+    objects, _ = run(tmp_path)
+    assert (objects.fate == "matched").sum() >= 60
+    assert ("hardly more than by chance" in caplog.text) == doubted
+
+
 def test_pairs_are_one_to_one_and_of_one_class(tmp_path):
     """One object broken into two: the larger piece is it. A cell is no fibril."""
     before, after = boxes(), boxes()

@@ -235,6 +235,19 @@ def test_files_of_rounds_and_their_digests(tmp_path):
     ]  # fmt: skip
 
 
+def test_a_round_may_be_links_to_folders_elsewhere(tmp_path):
+    (tmp_path / "share/z0007").mkdir(parents=True)
+    (tmp_path / "share/z0007/fibril.nrrd").write_text("x")
+    (tmp_path / "a/00").mkdir(parents=True)
+    (tmp_path / "a/00/z0007").symlink_to(tmp_path / "share/z0007")
+    (tmp_path / "a/00/Thumbs.db").write_text("of Windows")
+    files = round_files(tmp_path / "a", 0)
+    assert files == [str(tmp_path / "a/00/z0007/fibril.nrrd")]
+    before = digests(files, tmp_path / "a")
+    (tmp_path / "share/z0007/fibril.nrrd").write_text("other")
+    assert digests(files, tmp_path / "a") != before
+
+
 def test_a_configuration_without_anything_to_do_is_refused():
     config = {}
     complete(config, SCHEMA)

@@ -1,10 +1,13 @@
 """The documents say what the code does."""
 
 import re
+from itertools import product
 from pathlib import Path
 
 import yaml
 from docs import make_configuration
+
+from blockface import contacts, cross_sections, object_tables
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,6 +21,35 @@ def test_configuration_page_is_that_of_the_schema():
 def test_every_key_says_what_it_means():
     bare = [row for row in make_configuration.page().splitlines() if row.endswith("|  |")]
     assert not bare
+
+
+def explained() -> set[str]:
+    """Patterns of the names in the first cells of the tables of docs/measures.md."""
+    lines = (ROOT / "docs" / "measures.md").read_text().splitlines()
+    names = [
+        n
+        for line in lines
+        if line.startswith("| `")
+        for n in re.findall("`([^`]+)`", line.split(" | ")[0])
+    ]
+    patterns = set()
+    for name in names:
+        parts = [
+            p[1:-1].split(",") if p.startswith("{") else [p]
+            for p in re.findall(r"{[^}]*}|[^{}]+", name)
+        ]
+        patterns |= {
+            re.sub(r"\d", r"\\d", "".join(way)).replace("…", ".+") for way in product(*parts)
+        }
+    return patterns
+
+
+def test_every_column_of_the_tables_is_explained():
+    columns = {*object_tables.COLUMNS, *object_tables.INTENSITY, *object_tables.NEIGHBOURS,
+               *contacts.COLUMNS, *cross_sections.COLUMNS}  # fmt: skip
+    patterns = explained()
+    assert [c for c in sorted(columns) if not any(re.fullmatch(p, c) for p in patterns)] == []
+    assert not any(re.fullmatch(p, "volume_of_nothing") for p in patterns)
 
 
 def test_links_between_pages_lead_somewhere():

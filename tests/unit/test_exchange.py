@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import exchange_files as files
 import import_annotations
 import import_stack
-from blockface.annotations import import_rounds, known_slices
+from blockface.annotations import import_rounds, known_slices, seen_slices
 from blockface.bundles import export_bundle
 from blockface.errors import InputError
 from blockface.grids import Grid
@@ -522,13 +522,16 @@ def test_who_was_asked_about_a_slice_overrules_a_neighbour_that_saw_it_as_contex
             files.new_style(
                 place / "corrected" / f"z_{name}.nrrd", mask, VOXEL, ((z - 1) * 50, 0, 0)
             )
-    labels, report, _ = imported(tmp_path)
+    labels, report, _ = imported(tmp_path, rounds_path=tmp_path / "r.zarr")
     for z in (7, 8):
         truth = np.zeros(SHAPE[1:], np.uint8)
         truth[z, :3] = 1
         assert np.array_equal(labels[z], truth)
     assert known_slices(labels).tolist() == [7, 8]
+    assert seen_slices(labels).tolist() == [6, 7, 8, 9]  # those changed there are learnt, too
     assert np.count_nonzero(labels[6] != 255) == 3  # context of 7 only
+    rounds = open_volume(tmp_path / "r.zarr")
+    assert [set(np.unique(rounds[z])) for z in (6, 7, 8)] == [{128, 255}, {0}, {0}]
     assert report.loc["all", "voxels_changed"].tolist() == [3, 3]
     assert report.loc["all", "context_changed"].tolist() == [6, 6]
 

@@ -123,6 +123,14 @@ def test_verdicts(means, expected):
     assert list(verdicts(frame(means)).values()) == expected
 
 
+def test_a_class_that_is_held_out_from_now_on_is_no_fall():
+    """Iterations are compared in what both have a score of, and each with all before."""
+    rows = [(0, "fibril", 0.90), (0, "cell", np.nan), (1, "fibril", 0.91), (1, "cell", 0.5),
+            (2, "fibril", 0.92), (2, "cell", 0.45)]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["iteration", "class", "dice"])
+    assert verdicts(table) == {0: "first", 1: "gain", 2: "fell"}
+
+
 @pytest.mark.parametrize(
     ("means", "hint"),
     [

@@ -234,7 +234,7 @@ def test_stored_patches_come_back_with_a_digest_of_content_and_attributes(tmp_pa
     digests = []
     for name, stored, note in (("a", patches, 1), ("b", patches, 1), ("c", patches, 2),
                                ("d", patches[::-1], 1)):  # fmt: skip
-        store_patches(tmp_path / name, stored, note=note)
+        store_patches(tmp_path / name, iter(stored), len(stored), note=note)
         values, attributes, digest = load_patches(tmp_path / name)
         assert np.array_equal(values, stored)
         assert attributes == {"note": note}

@@ -86,6 +86,16 @@ def test_a_plane_knows_its_size():
     assert tilted.overlap(np.array([[0.0, 0.0]]))[0] == pytest.approx(tilted.content, rel=1e-6)
 
 
+def test_a_window_of_few_slices_is_no_wider_than_they_are():
+    """Fibrils along x, 10 slices of 50 nm: a plane of 500 nm by 80 µm."""
+    size = np.array([500.0, 80_000.0, 80_000.0])
+    window = Plane(size, np.array([0.0, 0.0, 1.0]), size / 2)
+    assert window.content == pytest.approx(500 * 80_000, rel=1e-6)
+    shift = window.flatten(size / 2 + np.array([[100.0, 0, 0]]))
+    assert window.overlap(shift)[0] == pytest.approx(400 * 80_000, rel=0.01)
+    assert window.inner(np.array([50.0]))[0] == pytest.approx(400 * 79_900, rel=0.01)
+
+
 def test_lines_cross_planes_where_they_do():
     window = plane((1, 0, 0))
     line = np.array([[1500, 10, 20], [2500, 30, 40], [2600, 0, 0], [0, 5, 5], [100, 5, 5.0]])

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from blockface.annotations import import_rounds, known_slices
-from blockface.bundles import export_bundle
+from blockface.bundles import clear, export_bundle, has_corrections
 from blockface.errors import InputError
 from blockface.places import SAME, Places, doubts, in_blocks, window
 from blockface.review import agreement, annotated_percent, entropy_table, slice_scores
@@ -574,3 +574,25 @@ def test_bundles_with_corrections_are_never_written_over(tmp_path, predicted, ra
     assert sorted(p.name for p in (tmp_path / "c").iterdir()) == ["index.json", "z0007", "z0012"]
     assert [row["z"] for row in json.loads(main.corrections.read_text())] == [12, 7]
     assert nrrd.read(str(tmp_path / "c" / "z0007" / "z0007_cell.nrrd"))[0].shape[:2] == (48, 48)
+
+
+@pytest.mark.parametrize("saved", ["z0012_cell.nrrd", "mine.seg3dproj/mine.s3d", "Thumbs.db"])
+def test_what_was_saved_beside_or_over_the_masks_is_work_too(tmp_path, predicted, raw, saved):
+    export_bundle(tmp_path / "c" / "z0012", 12, raw, predicted, 0.5)
+    assert not has_corrections(tmp_path / "c" / "z0012")
+    file = tmp_path / "c" / "z0012" / saved
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("hours of work")
+    clear(tmp_path / "c")
+    assert file.is_file() == (saved != "Thumbs.db")  # Windows leaves that where one looks
+
+
+def test_what_was_changed_as_context_is_no_part_of_the_rate(tmp_path, predicted):
+    """Only what was wrong is known there, so all of it would count as changed."""
+    truth, rounds = truth_labels(), np.zeros(SHAPE, np.uint8)
+    labels = create_volume(tmp_path / "l.zarr", SHAPE, np.uint8, VOXEL, fill_value=255)
+    labels[5:8] = truth[5:8]
+    labels[6, :4] = 1  # the prediction has nothing there
+    rounds[6], rounds[6, :4], rounds[5] = 1, 128 + 1, 1
+    found = agreement(predicted, labels, rounds, 1, [5, 6, 7]).set_index("class")
+    assert found.loc["fibril", ["voxels", "changed"]].tolist() == [(64 + 60) * 80, 0]

@@ -386,3 +386,10 @@ def test_wrong_settings_are_told_in_one_line(wrong):
     with pytest.raises(InputError, match="expected") as error:
         slices.Settings.of(wrong)
     assert "\n" not in str(error.value)
+
+
+def test_more_classes_than_slices_can_tell_apart_are_refused():
+    classes = np.zeros((2, 8, 130), np.uint8)
+    classes[:, 2:4, 1:129] = np.arange(1, 129)
+    with pytest.raises(InputError, match="128 classes; expected at most 127"):
+        separated(classes)

@@ -174,6 +174,20 @@ def test_densities_and_their_spread():
     assert found.loc[("fibril", "volume_fraction"), "inside"] == pytest.approx(inside)
 
 
+def test_axes_that_turn_from_layer_to_layer():
+    """Half of the stack 10° to one side of the mean, half to the other."""
+    rng, turn = np.random.default_rng(5), np.radians(10)
+    low, index, layers, lines = population(rng, 2000, direction=np.ones((2000, 3)))
+    side = np.where(layers.layer < 4, -1, 1)
+    low["direction_z"], low["direction_y"] = np.cos(turn), side * np.sin(turn)
+    low["direction_x"] = 0.0
+    found = summary(low, index, layers, lines)
+    measured = found.loc[("fibril", "direction_between_layers_deg"), "all"]
+    assert measured == pytest.approx(10, abs=0.5)
+    area = found.loc[("fibril", "surface_density_um2_per_um3"), "all"]
+    assert area == pytest.approx(2000 * np.pi * 40 * 400 / 1e6 / 80)
+
+
 def test_two_diameters_are_two_modes_with_their_shares():
     rng = np.random.default_rng(5)
     diameter = np.r_[rng.normal(40, 5, 1500), rng.normal(120, 12, 500)]

@@ -269,7 +269,6 @@ def cut(**changes):
     settings = {"size": 48, "context": 0, "min_foreground": 0.01, "background_share": 0.1}
     return lambda: choose_segmentation_patches.main(
         raw=f"{DEMO}/stack/raw.zarr", annotations=f"{ITERATION}/annotations.zarr",
-        annotations_table=f"{ITERATION}/annotations.tsv",
         table=f"{ITERATION}/patches.tsv", settings={**settings, **changes}, classes=CLASSES,
         held_out_slices=[20], seed=0, threads=1,
     )  # fmt: skip

@@ -36,6 +36,8 @@ onstart:
     # what a killed run had kept of files it was updating; the next update would stumble over it
     shutil.rmtree(".snakemake/backups", ignore_errors=True)
     at_work.RUN.write_text("local" if workflow.local_exec else "cluster")
+    for name in LEFT_OUT:
+        print(f"{name}: no round {config['iteration']:02d}; nothing is made of it", file=sys.stderr)
 
 
 def told(function, *arguments):
@@ -115,14 +117,25 @@ def iteration_of(name):
     """Iteration to make of a dataset: the one asked for, else the newest that has a round."""
     if name not in ROUNDS:
         return 0
-    newest, asked = ROUNDS[name][-1], config["iteration"]
-    if asked is not None and asked > newest:
+    newest, asked = NEWEST[name], config["iteration"]
+    return newest if asked is None else min(asked, newest)
+
+
+def left_out():
+    """Datasets that are not as far as the iteration asked for, if another one is: left alone."""
+    asked = config["iteration"]
+    behind = [name for name, newest in NEWEST.items() if asked is not None and asked > newest]
+    if behind and len(behind) == len(NEWEST):
+        name, newest = max(NEWEST.items(), key=lambda entry: entry[1])
         folder = Path(config["datasets"][name]["annotations"], f"{asked:02d}")
         raise WorkflowError(
             f"iteration {asked} of {name}: {folder} not found, the newest round is "
             f"{newest:02d}; put the annotations there first"
         )
-    return newest if asked is None else asked
+    return behind
+
+
+LEFT_OUT = left_out()
 
 
 def segmented(name):
@@ -135,6 +148,8 @@ def targets():
     """Files that a plain run makes: a report per dataset, or its stack if that is all it asks."""
     files, used = [], {d["denoiser"] for d in config["datasets"].values()}
     for name, dataset in config["datasets"].items():
+        if name in LEFT_OUT:
+            continue
         folder = f"results/{name}/iter_{iteration_of(name):02d}"
         if segmented(name):
             files.append(f"{folder}/report.html")

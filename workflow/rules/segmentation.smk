@@ -40,7 +40,6 @@ rule choose_segmentation_patches:
         raw="results/{dataset}/stack/raw.zarr",
         annotations="results/{dataset}/iter_{iteration}/annotations.zarr",
         rounds="results/{dataset}/iter_{iteration}/annotation_rounds.zarr",
-        annotations_table="results/{dataset}/iter_{iteration}/annotations.tsv",
     output:
         table="results/{dataset}/iter_{iteration}/patches.tsv",
         table_parquet="results/{dataset}/iter_{iteration}/patches.parquet",

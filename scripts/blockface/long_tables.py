@@ -1,0 +1,97 @@
+"""Tables too long for memory, read in parts."""
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+ROWS = 2**17  # points read at a time
+SORTED = 200_000  # rows at a time that are put in pieces
+
+
+def line_parts(paths: list[str | Path]) -> Iterator[pd.DataFrame]:
+    """Tables of whole centrelines, in the order of the Parquet files ``paths``."""
+    for path in paths:
+        rest = None
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(ROWS):
+                frame = batch.to_pandas()
+                frame = frame if rest is None else pd.concat([rest, frame], ignore_index=True)
+                cut = frame.object_id.to_numpy() == frame.object_id.iloc[-1]
+                first = int(cut.argmax())
+                rest = frame.iloc[first:]
+                if first:
+                    yield frame.iloc[:first]
+        if rest is not None:
+            yield rest
+
+
+@contextmanager
+def in_pieces(
+    folders: list[str], name: str, column: str, edges: np.ndarray
+) -> Iterator[Callable[[int], pd.DataFrame]]:
+    """Function that gives the rows with ``column`` from ``edges[i]`` up to ``edges[i + 1]`` by i.
+
+    They are those of ``name``.parquet of all folders, in which rows of any piece may lie anywhere,
+    as they were measured object by object. So these files are read once, and each piece is kept in
+    a temporary file.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        kind = None
+        for rows in _held_together(folders, name):
+            kind = np.dtype(rows.dtype.descr)
+            piece = np.searchsorted(edges, rows[column], "right") - 1
+            order = np.argsort(piece, kind="stable")
+            numbers, firsts = np.unique(piece[order], return_index=True)
+            for number, some in zip(numbers, np.split(order, firsts[1:]), strict=False):
+                with open(Path(scratch, str(number)), "ab") as file:
+                    file.write(rows[some].tobytes())
+
+        def rows_of(number: int) -> pd.DataFrame:
+            path = Path(scratch, str(number))
+            kept = np.fromfile(path, kind) if path.is_file() else np.zeros(0, kind)
+            return pd.DataFrame({field: kept[field] for field in kind.names})
+
+        yield rows_of
+
+
+def _held_together(folders: list[str], name: str) -> Iterator[np.ndarray]:
+    """Records of ``name``.parquet of all folders, about SORTED of them at a time; at least none."""
+    held, count = [], 0
+    for folder in folders:
+        with pq.ParquetFile(Path(folder) / f"{name}.parquet") as file:
+            held.append(file.schema_arrow.empty_table().to_pandas().to_records(index=False))
+            for group in range(file.num_row_groups):
+                held.append(file.read_row_group(group).to_pandas().to_records(index=False))
+                count += len(held[-1])
+                if count > SORTED:
+                    yield np.concatenate(held)
+                    held, count = [], 0
+    if held:
+        yield np.concatenate(held)
+
+
+def between(folders: list[str], name: str, column: str, first: int, last: int) -> pd.DataFrame:
+    """Rows of ``name``.parquet of all folders with ``column`` from ``first`` up to ``last``.
+
+    One group of rows after the other, and only those that can hold such rows: Arrow's own filter
+    reads ahead, more the longer the file is.
+    """
+    parts = []
+    for folder in folders:
+        with pq.ParquetFile(Path(folder) / f"{name}.parquet") as file:
+            number = file.schema_arrow.get_field_index(column)
+            parts.append(file.schema_arrow.empty_table().to_pandas())
+            for group in range(file.num_row_groups):
+                known = file.metadata.row_group(group).column(number).statistics
+                told = known is not None and known.has_min_max
+                if told and (known.max < first or known.min >= last):
+                    continue
+                rows = file.read_row_group(group).to_pandas()
+                parts.append(rows[rows[column].between(first, last, inclusive="left")])
+    full = [part for part in parts if len(part)] or parts[:1]
+    return pd.concat(full, ignore_index=True)

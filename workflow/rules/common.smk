@@ -37,7 +37,10 @@ onstart:
     shutil.rmtree(".snakemake/backups", ignore_errors=True)
     at_work.RUN.write_text("local" if workflow.local_exec else "cluster")
     for name in LEFT_OUT:
-        print(f"{name}: no round {config['iteration']:02d}; nothing is made of it", file=sys.stderr)
+        print(
+            f"{name}: no round {config['iteration']:02d}; nothing is made of it",
+            file=sys.stderr,
+        )
 
 
 def told(function, *arguments):

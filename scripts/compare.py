@@ -30,9 +30,8 @@ def main(
     placed, note = same_field(objects_a, objects_b, bool(match), name)
     pairs = None
     if placed:
-        shared = overlaps(objects_a, objects_b)
-        pairs = match_objects(shared, a, b)
-        note = doubtful(shared, len(pairs), len(a), len(b))
+        pairs = match_objects(overlaps(objects_a, objects_b), a, b)
+        note = doubtful(pairs, len(a), len(b))
     if note:
         log.warning("compare.%s: %s", name, note)
     rows = object_rows(a, b, pairs)

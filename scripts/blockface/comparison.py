@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 LEAST = 0.1  # IoU from which two objects may be one: rods moved by up to 0.7 diameters
 SAME_VOXEL = 0.01  # relative difference up to which voxel sizes are the same
 FEW = 0.2  # share of matched objects below which the two are hardly one field
-CHANCE = 0.2  # kappa below which they lie on one another hardly more than by chance
+BY_CHANCE = 0.3  # median IoU that packed objects have with the nearest of another sample
 SHIFTS = ("shift_nm", "shift_z_nm", "shift_y_nm", "shift_x_nm")
 SUMMARY = (
     "class", "measure", "objects", "n_a", "n_b", "mean_a", "mean_b", "median_a", "median_b",
@@ -75,26 +75,16 @@ def match_objects(overlap: pd.DataFrame, a: pd.DataFrame, b: pd.DataFrame) -> pd
     return pairs[keep].rename(columns=names).reset_index(drop=True)
 
 
-def doubtful(overlap: pd.DataFrame, matched: int, n_a: int, n_b: int) -> str:
-    """Why the objects of two volumes are hardly those of one field; empty if they may be.
+def doubtful(pairs: pd.DataFrame, n_a: int, n_b: int) -> str:
+    """Why objects of two volumes are hardly those of one field; empty if they may be.
 
-    Told by how many are ``matched``, and by Cohen's kappa (1960, doi:10.1177/001316446002000104) of
-    where the volumes have any object: densely packed ones match by chance. ``overlap`` as for
-    `match_objects`.
+    ``pairs`` as of `match_objects`, of ``n_a`` and ``n_b`` objects. Densely packed ones of any two
+    samples match, too, each with that on which it happens to lie.
     """
-    if min(n_a, n_b) == 0:
-        return ""
-    voxels = overlap["voxels"].to_numpy(float)
-    one, other = (overlap[c].to_numpy() > 0 for c in ("found", "true"))
-    total = voxels.sum()
-    share_a, share_b = voxels[one].sum() / total, voxels[other].sum() / total
-    agree = voxels[one == other].sum() / total
-    random = share_a * share_b + (1 - share_a) * (1 - share_b)
-    kappa = (agree - random) / (1 - random) if random < 1 else 1.0
-    if matched < FEW * min(n_a, n_b):
+    if len(pairs) < FEW * min(n_a, n_b):
         found = "few objects match"
-    elif kappa < CHANCE:
-        found = f"objects lie on one another hardly more than by chance (kappa {kappa:.2f})"
+    elif len(pairs) and pairs["iou"].median() < BY_CHANCE:
+        found = f"half of the objects lie on those they match with an IoU below {BY_CHANCE:g}"
     else:
         return ""
     return f"{found}; if these are two samples, read the distributions only"

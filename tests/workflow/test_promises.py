@@ -255,3 +255,18 @@ def test_a_new_dataset_touches_no_other(project):
     outputs = [output for _, output in project.planned()]
     assert outputs
     assert [output for output in outputs if "results/new/" not in output] == []
+
+
+def test_one_iteration_is_that_of_the_datasets_that_have_its_round(project):
+    """A new round of one of two samples; the other is not as far, and is left alone."""
+    other = project.read()["datasets"]["demo"] | {"annotations": "annotations/other"}
+    project.change("datasets", "other", value=other)
+    shutil.copytree(project / "annotations/demo", project / "annotations/other")
+    paint_crop(project / "annotations/demo/01/z0025", 25)
+    planned = project.planned("--config", "iteration=1")
+    assert {"import_annotations", "report"} <= {rule for rule, _ in planned}
+    assert [output for _, output in planned if "results/other" in output] == []
+    assert outside(planned, "01") == []
+    done = project.snakemake("--dry-run", "--config", "iteration=2")
+    assert done.returncode != 0
+    assert "annotations/demo/02 not found, the newest round is 01" in " ".join(done.stdout.split())

@@ -44,7 +44,7 @@ from blockface.tables import read_table, write_table
 ROOT = Path(__file__).resolve().parents[1]
 CHOICES = ("ranked", "random")
 PACE_STEPS = 60  # the pace is measured with these
-PART = ["stack", "seed", "choice", "training", "base", "edge", "places"]
+PART = ["stack", "seed", "choice", "training", "base", "edge", "places", "controls"]
 
 
 class Project:
@@ -165,6 +165,7 @@ def play(name: str, seed: int, options: argparse.Namespace):
     """Rows of all rounds of both choices, each as soon as it is known."""
     training = f"{options.steps} steps" if options.steps else f"{options.seconds:g} s"
     kind = f"{name}-{training}-{options.base}-{options.edge}px-{options.places}".replace(" ", "")
+    kind += f"-{options.controls}" * (options.controls > 0)
     home = options.folder.absolute() / kind / f"seed{seed}"
     stack = STACKS[name](options.folder.absolute())
     first = Project(home / "start", stack, options, seed)
@@ -179,7 +180,7 @@ def play(name: str, seed: int, options: argparse.Namespace):
             shutil.rmtree(part, ignore_errors=True)
             shutil.copytree(first.folder, part, symlinks=True)
             part.rename(project.folder)
-        setting = training, options.base, options.edge, options.places
+        setting = training, options.base, options.edge, options.places, options.controls
         part = dict(zip(PART, (name, seed, choice, *setting), strict=True))
         yield part | {"steps": steps} | project.row(0)
         for number in range(1, options.rounds + 1):
@@ -214,6 +215,8 @@ def main(argv: list[str] | None = None) -> None:
     add("--base", type=int, default=32, help="channels of the network, default %(default)s")
     add("--rounds", type=int, default=6, help="after the first, default %(default)s")
     add("--places", type=int, default=1, help="annotated in each round, default %(default)s")
+    add("--controls", type=int, default=0,
+        help="how many of the ranked places are drawn at random, default %(default)s")  # fmt: skip
     add("--edge", type=int, default=384, help="of a place in pixels, default %(default)s")
     add("--cores", type=int, default=2, help="default %(default)s")
     add("--folder", type=Path, default=Path("results/active_learning"), help="default %(default)s")

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from blockface.figures import COLOURS, MARKS, save, styled
 
-SETTING = ["stack", "training", "base", "edge", "places"]
+SETTING = ["stack", "training", "base", "edge", "places", "controls"]
 LOOK = {"ranked": (COLOURS[0], "-"), "random": (COLOURS[1], "--")}
 
 
@@ -67,7 +67,8 @@ def markdown(table: pd.DataFrame) -> str:
         *told, mean = ("not reached" if np.isnan(s) else f"{s:.2f}" for s in shares)
         slices, places = (mean_spread(part[c]) for c in ("spearman", "spearman_places"))
         lines.append(
-            f"\n{setting[0]}, {setting[1]}, {setting[2]} channels, places of {setting[3]} px: "
+            f"\n{setting[0]}, {setting[1]}, {setting[2]} channels, {setting[4]} places of "
+            f"{setting[3]} px a round ({setting[5]} of the ranked ones drawn at random): "
             f"area that ranked places need for the best Dice of random ones, over theirs: {mean} "
             f"on the mean curves, by seed {', '.join(told)}. Rank correlation with the true error: "
             f"slices {slices}, places {places}."

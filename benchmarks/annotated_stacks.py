@@ -87,7 +87,7 @@ def configuration(stack: Stack, steps: int, options: Namespace, seed: int) -> di
     """Settings of a project on ``stack``: as shipped, but for training and worklist.
 
     ``options`` has base, the channels of the network, and places, how many the worklist is to
-    name, of edge pixels.
+    name, of edge pixels, controls of them drawn at random.
     """
     return {
         "seed": seed,
@@ -102,8 +102,8 @@ def configuration(stack: Stack, steps: int, options: Namespace, seed: int) -> di
                 "network": {"base": options.base},
                 "training": {"steps": steps},
                 "corrections": {
-                    "count": options.places,
-                    "controls": 0,
+                    "count": options.places - options.controls,
+                    "controls": options.controls,
                     "max_xy": options.edge,
                 },
             }

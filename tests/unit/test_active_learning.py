@@ -42,7 +42,9 @@ def test_the_share_of_the_area_is_that_at_equal_dice(ranked, share):
 
 
 def test_results_gather_in_one_file(tmp_path):
-    row = dict(zip(active_learning.PART, ("phantom", 0, "ranked", "10 s", 32, 96, 1), strict=True))
+    row = dict(
+        zip(active_learning.PART, ("phantom", 0, "ranked", "10 s", 32, 96, 1, 0), strict=True)
+    )
     for number, dice in ((0, 0.5), (1, 0.6), (1, 0.7)):
         row |= {"round": number, "dice": dice, "annotated_percent": 1.0}
         row |= {"spearman": 0.8, "spearman_places": 0.9}
@@ -67,7 +69,7 @@ def project(tmp_path):
     truth = np.zeros((10, 100, 120), np.uint8)
     truth[:, 10:30, 10:40] = 1
     stack = Stack(tmp_path, truth, {1: "fibril"}, VOXEL, (2, 7))
-    options = Namespace(edge=64, places=2, base=8)
+    options = Namespace(edge=64, places=2, base=8, controls=0)
     return active_learning.Project(tmp_path / "project", stack, options, seed=3)
 
 

@@ -31,7 +31,7 @@ def main(
     pairs = None
     if placed:
         pairs = match_objects(overlaps(objects_a, objects_b), a, b)
-        note = doubtful(pairs, len(a), len(b))
+        note = doubtful(pairs, a, b)
     if note:
         log.warning("compare.%s: %s", name, note)
     rows = object_rows(a, b, pairs)

@@ -1,6 +1,5 @@
 """Rule evaluate: how good this iteration is, beside all the ones before."""
 
-import json
 import logging
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pandas as pd
 from blockface.annotations import known_slices
 from blockface.job import run
 from blockface.review import agreement, annotated_percent, score_slices
+from blockface.rounds import RECORD, read_record
 from blockface.scores import threshold_of
 from blockface.tables import read_table, write_table
 from blockface.volume import open_volume
@@ -50,9 +50,10 @@ def main(
     if previous_probability:
         rounds = open_volume(rounds or Path(annotations).with_name("annotation_rounds.zarr"))
         before = open_volume(previous_probability)
-        shown = handed_out_threshold(Path(previous_probability).with_name("corrections"))
-        level = threshold_of(before, threshold) if shown is None else shown
-        rows.append(corrected(before, truth, rounds, int(iteration), held_out, level))
+        shown = handed_out_thresholds(Path(previous_probability).with_name("corrections"))
+        usual = min(shown.values(), default=threshold_of(before, threshold))
+        levels = {int(z): shown.get(int(z), usual) for z in known_slices(truth)}
+        rows.append(corrected(before, truth, rounds, int(iteration), held_out, levels))
     percent = annotated_percent(truth, held_out)
     level = threshold_of(predicted, threshold)
     totals, used = score_slices(predicted, truth, held_out, values, level)
@@ -80,19 +81,25 @@ def main(
     write_table(pd.concat(rows, ignore_index=True).reindex(columns=COLUMNS), evaluation)
 
 
-def handed_out_threshold(folder: Path) -> float | None:
-    """Threshold of the masks in ``folder``, corrections/ of an iteration; None if none are there.
+def handed_out_thresholds(folder: Path) -> dict[int, float]:
+    """Threshold of the masks handed out in ``folder``, corrections/ of an iteration, by slice.
 
-    The setting may have been changed since.
+    The setting may have been changed since, and between two of them.
     """
-    record = min(folder.glob("*/bundle.json"), default=None)
-    return json.loads(record.read_text())["threshold"] if record else None
+    found = {}
+    for path in sorted(folder.glob(f"*/{RECORD}")):
+        record = read_record(path.parent)
+        found[int(record["z"])] = float(record["threshold"])
+    return found
 
 
-def corrected(before, truth, rounds, iteration, held_out, level) -> pd.DataFrame:
-    """Rows of the prediction ``before`` against what the person then made of it, and its log."""
-    slices = [z for z in known_slices(truth).tolist() if z not in held_out]
-    found = agreement(before, truth, rounds, iteration, slices, level)
+def corrected(before, truth, rounds, iteration, held_out, levels) -> pd.DataFrame:
+    """Rows of the prediction ``before`` against what the person then made of it, and its log.
+
+    ``levels``: the threshold of each known slice.
+    """
+    slices = [z for z in levels if z not in held_out]
+    found = agreement(before, truth, rounds, iteration, slices, levels)
     for row in found.to_dict("records"):
         log.info("%(class)s: %(changed)d of %(voxels)d corrected voxels were changed", row)
         if row["dice"] < 0.05:

@@ -7,6 +7,7 @@ context. What was handed out is kept in it, so that what comes back can be held 
 import hashlib
 import json
 import logging
+import os
 import re
 import shutil
 from pathlib import Path
@@ -29,7 +30,7 @@ from blockface.errors import InputError
 from blockface.places import doubts
 from blockface.predicted import FILE, Prediction
 from blockface.review import entropy_table
-from blockface.rounds import CLUTTER, RECORD
+from blockface.rounds import RECORD, is_clutter, read_record
 from blockface.scores import to_labels
 from blockface.seg3d import write_nrrd
 from blockface.volume import voxel_size
@@ -110,7 +111,9 @@ def export_bundle(
         "threshold": threshold, "worst_spot_zyx": list(spot), "reason": reason,
         "sha256": {n: hashlib.sha256((folder / n).read_bytes()).hexdigest() for n in files},
     }  # fmt: skip
-    (folder / RECORD).write_text(json.dumps(record, indent=1))
+    partial = folder / f".{RECORD}"  # whole or not at all: it tells that the place is whole
+    partial.write_text(json.dumps(record, indent=1))
+    os.replace(partial, folder / RECORD)
     return record
 
 
@@ -146,13 +149,11 @@ def has_corrections(folder: Path) -> bool:
 
     They opened it by its script, put anything into it, or saved over what was handed out.
     """
-    if any(f.name not in OURS and f.name.lower() not in CLUTTER
-           for f in folder.glob(f"{CORRECTED}/*")):  # fmt: skip
+    if any(f.name not in OURS and not is_clutter(f.name) for f in folder.glob(f"{CORRECTED}/*")):
         return True
-    record = folder / RECORD
-    if not record.is_file():  # written last, so nobody was told of this place
+    if not (folder / RECORD).is_file():  # written last, so nobody was told of this place
         return False
-    told = json.loads(record.read_text()).get("sha256")
+    told = read_record(folder).get("sha256")
     if told is None:  # of an earlier version
         return False
     for file in folder.iterdir():
@@ -160,18 +161,19 @@ def has_corrections(folder: Path) -> bool:
             with file.open("rb") as stream:
                 if hashlib.file_digest(stream, "sha256").hexdigest() != told[file.name]:
                     return True
-        elif file.name not in BESIDE and file.name.lower() not in CLUTTER:
+        elif file.name not in BESIDE and not is_clutter(file.name):
             return True
     return False
 
 
 def clear(folder: Path) -> None:
     """Remove the bundles of an earlier run from ``folder``, except those with corrections."""
-    for record in sorted(folder.glob(f"*/{RECORD}")):
-        if has_corrections(record.parent):
-            log.warning("%s: kept as it is, somebody works in it", record.parent)
+    places = [record.parent for record in sorted(folder.glob(f"*/{RECORD}"))]
+    for place, kept in [(place, has_corrections(place)) for place in places]:
+        if kept:
+            log.warning("%s: kept as it is, somebody works in it", place)
         else:
-            shutil.rmtree(record.parent)
+            shutil.rmtree(place)
 
 
 def _spot(probability: np.ndarray, corner) -> tuple[int, int, int]:

@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 import pandas as pd
+from scipy.spatial import cKDTree
 
 from blockface.effects import cliffs_delta, mean_change
 from blockface.errors import InputError
@@ -15,7 +16,8 @@ log = logging.getLogger(__name__)
 LEAST = 0.1  # IoU from which two objects may be one: rods moved by up to 0.7 diameters
 SAME_VOXEL = 0.01  # relative difference up to which voxel sizes are the same
 FEW = 0.2  # share of matched objects below which the two are hardly one field
-BY_CHANCE = 0.3  # median IoU that packed objects have with the nearest of another sample
+APART = 0.5  # median IoU below which matched objects may lie on one another by chance,
+ALIKE = 0.5  # and the median cosine between neighbours' shifts below which they do
 SHIFTS = ("shift_nm", "shift_z_nm", "shift_y_nm", "shift_x_nm")
 SUMMARY = (
     "class", "measure", "objects", "n_a", "n_b", "mean_a", "mean_b", "median_a", "median_b",
@@ -75,19 +77,35 @@ def match_objects(overlap: pd.DataFrame, a: pd.DataFrame, b: pd.DataFrame) -> pd
     return pairs[keep].rename(columns=names).reset_index(drop=True)
 
 
-def doubtful(pairs: pd.DataFrame, n_a: int, n_b: int) -> str:
+def doubtful(pairs: pd.DataFrame, a: pd.DataFrame, b: pd.DataFrame) -> str:
     """Why objects of two volumes are hardly those of one field; empty if they may be.
 
-    ``pairs`` as of `match_objects`, of ``n_a`` and ``n_b`` objects. Densely packed ones of any two
-    samples match, too, each with that on which it happens to lie.
+    ``pairs`` as of `match_objects`. Densely packed objects of any two samples match, too, each with
+    that on which it happens to lie; then neighbours do not move alike, as those of a tissue do.
     """
-    if len(pairs) < FEW * min(n_a, n_b):
+    if len(pairs) < FEW * min(len(a), len(b)):
         found = "few objects match"
-    elif len(pairs) and pairs["iou"].median() < BY_CHANCE:
-        found = f"half of the objects lie on those they match with an IoU below {BY_CHANCE:g}"
+    elif len(pairs) > 1 and pairs["iou"].median() < APART and moved_alike(pairs, a, b) < ALIKE:
+        found = (
+            f"half of the matched objects have an IoU below {APART:g}, and neighbours move unlike"
+        )
     else:
         return ""
     return f"{found}; if these are two samples, read the distributions only"
+
+
+def moved_alike(pairs: pd.DataFrame, a: pd.DataFrame, b: pd.DataFrame) -> float:
+    """Median cosine between the shifts of matched objects and of the nearest: 1 if all agree."""
+    places = [f"centroid_{x}_nm" for x in "zyx"]
+    at, then = (
+        t.set_index("object_id").loc[pairs[f"object_id_{side}"], places].to_numpy(float)
+        for t, side in ((a, "a"), (b, "b"))
+    )
+    shift, near = then - at, cKDTree(at).query(at, 2)[1][:, 1]
+    size = np.linalg.norm(shift, axis=1)
+    both = size * size[near]
+    cosine = (shift * shift[near]).sum(axis=1)[both > 0] / both[both > 0]
+    return float(np.median(cosine)) if len(cosine) else 1.0
 
 
 def object_rows(a: pd.DataFrame, b: pd.DataFrame, pairs: pd.DataFrame | None) -> pd.DataFrame:

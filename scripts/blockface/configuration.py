@@ -13,7 +13,7 @@ from blockface.classes import object_classes
 from blockface.corrections import TIMES
 from blockface.errors import InputError
 from blockface.methods import ways
-from blockface.rounds import CLUTTER
+from blockface.rounds import is_clutter
 
 ZARR_FILES = (".zarray", ".zattrs", ".zgroup")
 NOTES = (".txt", ".md", ".html", ".pdf", ".docx", ".py")  # are no annotations
@@ -238,14 +238,21 @@ def round_files(folder: str | Path, last: int) -> list[str]:
     """
     files = []
     for number in range(last + 1):
-        below = os.walk(Path(folder, f"{number:02d}"), followlinks=True)
-        inside = [Path(place, name) for place, _, names in below for name in names]
+        inside = []
+        for place, folders, names in os.walk(Path(folder, f"{number:02d}"), followlinks=True):
+            above = Path(place).resolve().parents
+            folders[:] = [  # hidden ones are not read, and links to where they lie lead nowhere
+                f
+                for f in folders
+                if not f.startswith(".") and Path(place, f).resolve() not in above
+            ]
+            inside += [Path(place, name) for name in names]
         files += sorted(
             str(f)
             for f in inside
             if f.is_file()
-            and (not f.name.startswith(".") or f.name in ZARR_FILES)
-            and not (f.name == TIMES or f.suffix.lower() in NOTES or f.name.lower() in CLUTTER)
+            and (f.name in ZARR_FILES or not is_clutter(f.name))
+            and not (f.name == TIMES or f.suffix.lower() in NOTES)
         )
     return files
 

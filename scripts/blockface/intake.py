@@ -135,15 +135,22 @@ def _edge(index: int, upper: int) -> float:
 
 
 def made_from(stack: Stack) -> dict:
-    """What a copy is made from, for `resumable`: the files by name, size and time of change."""
+    """What a copy is made from, for `resumable`: the files by name, size and time of change.
+
+    Of a folder that is a zarr those in it: its own time stays when a chunk is written anew.
+    """
     digest = hashlib.sha256()
-    for file in stack.files:
-        stat = Path(file).stat()
+    for file in (f for path in stack.files for f in _files(Path(path))):
+        stat = file.stat()
         digest.update(f"{file} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return {
         "source": stack.source, "files": digest.hexdigest(), "shape": list(stack.shape),
         "dtype": stack.dtype.name, "voxel_size_nm": list(stack.voxel_size_nm),
     }  # fmt: skip
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(f for f in path.rglob("*") if f.is_file()) if path.is_dir() else [path]
 
 
 @contextmanager

@@ -120,7 +120,9 @@ def stopping_hint(table: pd.DataFrame) -> str | None:
     if len(last) < PATIENCE or any(v in (FIRST, GAINED) for _, v in last):
         return None
     rounds = " and ".join(f"{number:02d}" for number, _ in last)
-    means = table.groupby("iteration")["dice"].mean()
+    scores = table.groupby("iteration")["dice"].agg(["count", "mean"])
+    # means of fewer classes than others have do not compare
+    means = scores.loc[scores["count"] == scores["count"].max(), "mean"]
     best = int(means.idxmax())
     return (
         f"Rounds {rounds} brought no gain on the held-out slices: the best mean Dice is "

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy.ndimage import median_filter
 
-from blockface.annotations import known_slices
+from blockface.annotations import seen_slices
 from blockface.places import Places, doubts
 from blockface.reviewed import seen_for, without_of
 from blockface.scores import UNKNOWN, Scores, confusion, to_labels
@@ -168,7 +168,7 @@ def annotated_percent(annotations, held_out: Iterable[int]) -> float:
     ``annotations`` is the volume of labels (255 unknown); slices ``held_out`` do not count.
     """
     held_out = set(held_out)
-    learnt = [int(z) for z in known_slices(annotations) if int(z) not in held_out]
+    learnt = [int(z) for z in seen_slices(annotations) if int(z) not in held_out]
     known = sum(np.count_nonzero(annotations[z] != UNKNOWN) for z in learnt)
     return 100 * known / np.prod(annotations.shape)
 
@@ -178,8 +178,9 @@ def score_slices(
 ) -> tuple[dict[int, Scores], int]:
     """Counts of each class over the known voxels of ``slices``, and how many slices had any.
 
-    Where only some classes were reviewed, voxels count for these.
-    ``only``, if given, is (volume of rounds, number): then just the voxels of that round count.
+    Where only some classes were reviewed, voxels count for these. ``threshold`` is one for all
+    slices, or a dict of each one's. ``only``, if given, is (volume of rounds, number): then just
+    the voxels of that round count.
     """
     totals, used = dict.fromkeys(values, Scores()), 0
     slices, without = set(slices), without_of(annotations.attrs)
@@ -197,14 +198,15 @@ def score_slices(
             if (truth == UNKNOWN).all():
                 continue
             used += 1
-            labels = to_labels(predicted[:, z - row.start], values, threshold)
+            level = threshold[z] if isinstance(threshold, dict) else threshold
+            labels = to_labels(predicted[:, z - row.start], values, level)
             for value in values:
                 totals[value] += confusion(labels, seen_for(truth, value, without), value)
     return totals, used
 
 
 def agreement(
-    previous_probability, annotations, rounds, number: int, slices, threshold: float = 0.5
+    previous_probability, annotations, rounds, number: int, slices, threshold=0.5
 ) -> pd.DataFrame:
     """How well the previous prediction agreed with what was corrected in round ``number``.
 

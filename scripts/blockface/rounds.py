@@ -25,7 +25,7 @@ OTHERS = (  # endings of images and segmentations that are not read
     ".hdf5", ".npy", ".am", ".hdr", ".img", ".raw", ".xcf", ".psd", ".vtm", ".vti", ".n5",
 )  # fmt: skip
 REGIONS, RECORD = "regions.tsv", "bundle.json"
-CLUTTER = ("thumbs.db", "desktop.ini")  # that Windows leaves in folders
+CLUTTER = ("thumbs.db", "desktop.ini")  # that Windows leaves in folders; others are hidden
 BOX = ("z0", "z1", "y0", "y1", "x0", "x1")
 Box = tuple[int, int, int, int, int, int]
 
@@ -82,6 +82,10 @@ def _below(folder: Path) -> list[list[Path]]:
     for path in inside:
         if not path.exists():
             raise InputError(f"{path}: a link to nothing; copy the file itself there")
+        if path.is_symlink() and path.resolve() in folder.resolve().parents:
+            raise InputError(
+                f"{path}: a link to a folder that it lies in; expected none; remove it"
+            )
     here = [p for p in inside if is_annotation(p)]
     handed_out = (folder / RECORD).is_file()
     for file in inside:
@@ -93,6 +97,28 @@ def _below(folder: Path) -> list[list[Path]]:
         if path.is_dir() and path not in here:
             bundles += _below(path)
     return bundles
+
+
+def read_record(folder: Path) -> dict:
+    """What ``folder``, a place that was handed out, says of itself.
+
+    Raises
+    ------
+    InputError
+        It cannot be read.
+    """
+    try:
+        return dict(json.loads((folder / RECORD).read_text()))
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{folder / RECORD}: cannot be read ({error}); copy the folder of the bundle "
+            "again, or hand in its folder corrected/ alone and remove the rest"
+        ) from None
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a file of this name is a system's own, left where somebody looked."""
+    return name.startswith(".") or name.lower() in CLUTTER
 
 
 def of_a_bundle(folder: Path) -> bool:
@@ -123,13 +149,7 @@ def _saved_over(folder: Path, here: list[Path]) -> list[list[Path]]:
     if corrected.is_dir() and any(is_annotation(p) for p in corrected.iterdir()):
         log.info("%s: a whole correction bundle; only its folder corrected/ is read", folder)
         return []
-    try:
-        record = dict(json.loads((folder / RECORD).read_text()))
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{folder / RECORD}: cannot be read ({error}); copy the folder of the bundle "
-            "again, or hand in its folder corrected/ alone"
-        ) from None
+    record = read_record(folder)
     masks = [folder / name for name in record.get("classes", {}).values()]
     told = record.get("sha256", {})
     if any(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 import import_labels
 import import_objects
@@ -94,12 +95,22 @@ def test_labels_become_objects_of_their_classes(tmp_path):
     assert "\n" not in str(error.value)
 
 
-def test_a_label_map_changed_after_a_kill_is_read_anew(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["labels.tif", "in.zarr"])
+def test_a_label_map_changed_after_a_kill_is_read_anew(tmp_path, monkeypatch, name):
     monkeypatch.setattr("blockface.volume.ROW_VOXELS", 144)
     given = {"voxel_size_nm": SIZE, "threads": 1, "labels": str(tmp_path / "labels.zarr"),
-             "labels_in": str(tmp_path / "labels.tif"), "classes": {3: "fibril"}}  # fmt: skip
+             "labels_in": str(tmp_path / name), "classes": {3: "fibril"}}  # fmt: skip
     values = np.full((6, 12, 12), 3, np.uint8)
-    tifffile.imwrite(tmp_path / "labels.tif", values)
+
+    def save():
+        if name == "labels.tif":
+            tifffile.imwrite(tmp_path / name, values)
+        elif (tmp_path / name).exists():  # in place, so that the folder keeps its time
+            zarr.open_array(str(tmp_path / name), mode="r+")[:] = values
+        else:
+            zarr.create_array(str(tmp_path / name), data=values, chunks=(2, 12, 12))
+
+    save()
     add, rows = Progress.add, []
 
     def killed(self, row):
@@ -113,7 +124,7 @@ def test_a_label_map_changed_after_a_kill_is_read_anew(tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             import_labels.main(**given)
     values[:, :6] = 0
-    tifffile.imwrite(tmp_path / "labels.tif", values)
+    save()
     import_labels.main(**given)
     assert np.array_equal(open_volume(given["labels"])[:], values)
 

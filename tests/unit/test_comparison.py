@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.spatial import cKDTree
 
 import compare
 from blockface.comparison import SHIFTS
@@ -108,18 +109,31 @@ def test_objects_that_moved_came_and_went(tmp_path):
     assert ("length_nm_mean", "stack") not in table.index
 
 
-@pytest.mark.parametrize(("moved", "doubted"), [(1, False), (3, True)])
-def test_packed_objects_that_match_by_chance_are_told(tmp_path, caplog, moved, doubted):
-    """Columns 7 pixels wide every 8: another such sample lies on it with an IoU of 0.2."""
-    column = np.pad(np.ones((7, 7), int), ((0, 1), (0, 1)))
-    numbers = np.arange(1, 71).reshape(7, 10)
-    plane = np.kron(numbers, np.ones((8, 8), int)) * np.tile(column, (7, 10))
-    for name, labels in (("a", plane), ("b", np.roll(plane, (moved, moved), (0, 1)))):
-        (tmp_path / name).mkdir()
-        side(tmp_path / name, np.repeat(labels[None], 6, axis=0))
-    objects, _ = run(tmp_path)
-    assert (objects.fate == "matched").sum() >= 60
-    assert ("an IoU below 0.3" in caplog.text) == doubted
+def packed(seed):
+    """Sixty cells that fill the plane."""
+    points = np.random.default_rng(seed).uniform(0, SHAPE[1:], (60, 2))
+    grid = np.stack(np.meshgrid(*map(np.arange, SHAPE[1:]), indexing="ij"), -1)
+    nearest = cKDTree(points).query(grid)[1] + 1
+    return np.repeat(nearest[None], 6, axis=0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_packed_objects_of_two_samples_match_by_chance_and_that_is_told(tmp_path, caplog, seed):
+    def compared(name, other):
+        for folder, labels in (("a", packed(seed)), ("b", other)):
+            (tmp_path / name / folder).mkdir(parents=True)
+            side(tmp_path / name / folder, labels)
+        caplog.clear()
+        objects, _ = run(tmp_path / name)
+        return (objects.fate == "matched").sum(), "neighbours move unlike" in caplog.text
+
+    matched, told = compared("another", packed(seed + 100))
+    assert matched > 30
+    assert told
+    # all moved by 0.4 of a cell
+    matched, told = compared("moved", np.roll(packed(seed), (3, 2), (1, 2)))
+    assert matched > 30
+    assert not told
 
 
 def test_pairs_are_one_to_one_and_of_one_class(tmp_path):

@@ -241,6 +241,9 @@ def test_a_round_may_be_links_to_folders_elsewhere(tmp_path):
     (tmp_path / "a/00").mkdir(parents=True)
     (tmp_path / "a/00/z0007").symlink_to(tmp_path / "share/z0007")
     (tmp_path / "a/00/Thumbs.db").write_text("of Windows")
+    (tmp_path / "a/00/.cache").mkdir()
+    (tmp_path / "a/00/.cache/fibril.nrrd").write_text("hidden, so not read")
+    (tmp_path / "a/00/loop").symlink_to(tmp_path / "a")
     files = round_files(tmp_path / "a", 0)
     assert files == [str(tmp_path / "a/00/z0007/fibril.nrrd")]
     before = digests(files, tmp_path / "a")

@@ -129,6 +129,9 @@ def test_a_class_that_is_held_out_from_now_on_is_no_fall():
             (2, "fibril", 0.92), (2, "cell", 0.45)]  # fmt: skip
     table = pd.DataFrame(rows, columns=["iteration", "class", "dice"])
     assert verdicts(table) == {0: "first", 1: "gain", 2: "fell"}
+    rows += [(3, "fibril", 0.91), (3, "cell", 0.45)]
+    hint = stopping_hint(pd.DataFrame(rows, columns=["iteration", "class", "dice"]))
+    assert "the best mean Dice is 0.705, of iteration 01" in hint  # 00 has the score of one class
 
 
 @pytest.mark.parametrize(

@@ -576,7 +576,10 @@ def test_bundles_with_corrections_are_never_written_over(tmp_path, predicted, ra
     assert nrrd.read(str(tmp_path / "c" / "z0007" / "z0007_cell.nrrd"))[0].shape[:2] == (48, 48)
 
 
-@pytest.mark.parametrize("saved", ["z0012_cell.nrrd", "mine.seg3dproj/mine.s3d", "Thumbs.db"])
+SYSTEMS_OWN = ["Thumbs.db", ".DS_Store", "corrected/.DS_Store"]
+
+
+@pytest.mark.parametrize("saved", ["z0012_cell.nrrd", "mine.seg3dproj/mine.s3d", *SYSTEMS_OWN])
 def test_what_was_saved_beside_or_over_the_masks_is_work_too(tmp_path, predicted, raw, saved):
     export_bundle(tmp_path / "c" / "z0012", 12, raw, predicted, 0.5)
     assert not has_corrections(tmp_path / "c" / "z0012")
@@ -584,7 +587,32 @@ def test_what_was_saved_beside_or_over_the_masks_is_work_too(tmp_path, predicted
     file.parent.mkdir(exist_ok=True)
     file.write_text("hours of work")
     clear(tmp_path / "c")
-    assert file.is_file() == (saved != "Thumbs.db")  # Windows leaves that where one looks
+    assert file.is_file() == (saved not in SYSTEMS_OWN)
+
+
+def test_a_place_with_a_broken_record_is_told_before_any_other_is_removed(tmp_path, predicted, raw):
+    for z in (7, 12):
+        export_bundle(tmp_path / "c" / f"z{z:04d}", z, raw, predicted, 0.5)
+    (tmp_path / "c/z0012/bundle.json").write_text("")
+    with pytest.raises(InputError, match=r"z0012/bundle\.json: cannot be read"):
+        clear(tmp_path / "c")
+    assert (tmp_path / "c/z0007/bundle.json").is_file()
+
+
+def test_each_place_is_held_against_the_masks_it_was_handed_out_with(tmp_path, predicted, raw):
+    """Between the two the threshold was changed: 128 of 255 is above the first only."""
+    for z, threshold in ((12, 0.5), (25, 0.6)):
+        export_bundle(tmp_path / "corrections" / f"z{z:04d}", z, raw, predicted, threshold)
+    levels = script("evaluate").handed_out_thresholds(tmp_path / "corrections")
+    assert levels == {12: 0.5, 25: 0.6}
+    truth, rounds = truth_labels(), np.ones(SHAPE, np.uint8)
+    labels = create_volume(tmp_path / "l.zarr", SHAPE, np.uint8, VOXEL, fill_value=255)
+    labels[12] = truth[12]
+    missed = [
+        agreement(predicted, labels, rounds, 1, [12], given).loc[0, "changed"]
+        for given in (levels, {12: 0.6}, 0.6)
+    ]
+    assert missed[0] > missed[1] == missed[2] > 0  # the doubtful part is larger than the fibril
 
 
 def test_what_was_changed_as_context_is_no_part_of_the_rate(tmp_path, predicted):

@@ -36,11 +36,6 @@ onstart:
     # what a killed run had kept of files it was updating; the next update would stumble over it
     shutil.rmtree(".snakemake/backups", ignore_errors=True)
     at_work.RUN.write_text("local" if workflow.local_exec else "cluster")
-    for name in LEFT_OUT:
-        print(
-            f"{name}: no round {config['iteration']:02d}; nothing is made of it",
-            file=sys.stderr,
-        )
 
 
 def told(function, *arguments):
@@ -139,6 +134,9 @@ def left_out():
 
 
 LEFT_OUT = left_out()
+if workflow.is_main_process:
+    for name in LEFT_OUT:
+        print(f"{name}: no round {config['iteration']:02d}; left alone", file=sys.stderr)
 
 
 def segmented(name):

@@ -4,7 +4,8 @@
 def made_now(reference):
     """Whether this run makes ``<dataset>/iter_NN``, or must, as it is not there."""
     name, iteration = reference.rsplit("/", 1)
-    if name in config["datasets"] and iteration == f"iter_{iteration_of(name):02d}":
+    made = name in config["datasets"] and name not in LEFT_OUT
+    if made and iteration == f"iter_{iteration_of(name):02d}":
         return True
     return not Path("results", reference, "tables/objects.csv").is_file()
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 ROWS = 2**17  # points read at a time
-SORTED = 200_000  # rows at a time that are put in pieces
+SORTED = 20_000  # rows at a time that are put in pieces
 
 
 def line_parts(paths: list[str | Path]) -> Iterator[pd.DataFrame]:

@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 BLOCK = 48  # edge in pixels of the areas that are set aside
 FEWEST = 20  # blocks; of fewer none is set aside: each is worth more learnt from
 LEAST = 200  # voxels below which the temperature stays 1
-SURE = 2  # standard errors by which another threshold must be better than one half
+SURE = 2  # standard errors by which another threshold must be better than one half,
+WORTH = 0.005  # and how much of Dice: it makes all objects thinner or thicker
 NEVER = 1e-6  # smallest probability that is told from 0
 
 
@@ -118,7 +119,8 @@ def best_threshold(
     """Threshold, in steps of 0.05, with the best mean Dice of the likeliest class that reaches it.
 
     One half, unless another is better by SURE standard errors (jackknife over the ``blocks``, (n),
-    whatever numbers they have): what is best by chance would make all objects thinner or thicker.
+    whatever numbers they have) and by WORTH: what is best by chance, or hardly better, would make
+    all objects thinner or thicker.
     Other arguments as for `log_loss`.
     """
     steps = sorted(np.arange(1, 20) / 20, key=lambda t: abs(t - 0.5))
@@ -130,7 +132,7 @@ def best_threshold(
     left_out = _mean_dice(found.sum(axis=0) - found)
     gains = left_out[:, best] - left_out[:, 0]
     error = np.sqrt((n - 1) / n * ((gains - gains.mean()) ** 2).sum()) if n > 1 else np.inf
-    return float(steps[best if whole[best] - whole[0] > SURE * error else 0])
+    return float(steps[best if whole[best] - whole[0] > max(SURE * error, WORTH) else 0])
 
 
 def _counts(shares, truth, block, steps, without: Without) -> NDArray[np.float64]:

@@ -100,6 +100,16 @@ def test_the_threshold_moves_only_where_most_blocks_gain(wrong, threshold):
     assert best_threshold(shares[None], truth, blocks) == threshold
 
 
+@pytest.mark.parametrize(("wrong", "threshold"), [(1, 0.5), (5, 0.55)])
+def test_the_threshold_moves_only_for_what_is_worth_it(wrong, threshold):
+    """So many pixels of resin in every block, beside 200 of the fibril, are above one half."""
+    blocks = np.repeat(np.arange(20), 500)
+    truth = (np.arange(blocks.size) % 500 < 200).astype(int)
+    shares = np.where(truth == 1, 0.9, 0.1)
+    shares[np.arange(blocks.size) % 500 >= 500 - wrong] = 0.52
+    assert best_threshold(shares[None], truth, blocks) == threshold
+
+
 def test_of_one_block_no_threshold_is_learnt():
     truth = (np.arange(500) < 200).astype(int)
     shares = np.where(truth == 1, 0.4, 0.1)

@@ -17,6 +17,7 @@ from matplotlib.ticker import LogFormatter, LogLocator, MaxNLocator
 COLOURS = ("#0072B2", "#D98200", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8A7A00", "#555555")
 MARKS = "os^Dv<>P"
 PALE = 0.35  # opacity of what is cut by the border
+ROUNDING = 1e-5  # relative difference below which values are drawn as one
 STYLE = {
     "font.size": 12,
     "axes.titlesize": 12,
@@ -166,8 +167,8 @@ def object_histograms(objects: pd.DataFrame, path: str | Path) -> Path:
 
 
 def even_edges(low: float, high: float, bins: int) -> np.ndarray:
-    """Edges of ``bins`` from ``low`` to ``high``; a single value stands in the middle."""
-    if high > low:
+    """Edges of ``bins`` from ``low`` to ``high``; a single value, but for rounding, in the middle."""
+    if high - low > ROUNDING * max(abs(low), abs(high)):
         return np.linspace(low, high, bins + 1)
     room = 0.1 * abs(low) or 1
     return np.linspace(low - room, low + room, 4)

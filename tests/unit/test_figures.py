@@ -71,6 +71,12 @@ def test_object_histograms_of_awkward_values(tmp_path, length):
     assert looks_like_a_picture(figures.object_histograms(frame, tmp_path / "h.png"))
 
 
+def test_values_that_differ_by_rounding_are_drawn_as_one():
+    assert len(figures.even_edges(0.8, 0.8 + 1e-9, 12)) == 4
+    assert len(figures.even_edges(-1.0, -1.0 + 1e-9, 12)) == 4
+    assert figures.even_edges(0.8, 0.81, 12).tolist() == np.linspace(0.8, 0.81, 13).tolist()
+
+
 def test_pairs_are_named_by_number_or_file():
     assert figures.pair_name(3) == figures.pair_name("3") == "pair 3"
     assert figures.pair_name("data/a.tif") == "a.tif"

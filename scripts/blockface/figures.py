@@ -167,7 +167,7 @@ def object_histograms(objects: pd.DataFrame, path: str | Path) -> Path:
 
 
 def even_edges(low: float, high: float, bins: int) -> np.ndarray:
-    """Edges of ``bins`` from ``low`` to ``high``; a single value, but for rounding, in the middle."""
+    """Edges of ``bins`` from ``low`` to ``high``; what is one but for rounding is in the middle."""
     if high - low > ROUNDING * max(abs(low), abs(high)):
         return np.linspace(low, high, bins + 1)
     room = 0.1 * abs(low) or 1

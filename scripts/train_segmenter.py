@@ -39,11 +39,7 @@ def main(*, patches, model, history, settings, seed, threads) -> None:
     without = in_channels(codes, values)
     channels = label_channels(masks, values, without)
     labels, aside = set_aside(channels, attributes["places"], settings["calibration"], seed)
-    kinds = [labels]
-    if boundary:
-        planes = fully_known(masks, codes).reshape(-1, *masks.shape[2:])
-        edges = boundaries(planes).reshape(masks.shape)
-        kinds.append(np.where(labels == UNKNOWN, UNKNOWN, edges))
+    kinds = with_boundary(labels, fully_known(masks, codes)) if boundary else labels[:, None]
     some = np.linspace(0, len(images) - 1, min(8, len(images))).astype(int)
     shown = normalise(images[some]), labels[some]
 
@@ -56,9 +52,7 @@ def main(*, patches, model, history, settings, seed, threads) -> None:
     trained, log = fit(
         network,
         training,
-        sample=sampler(
-            images, np.stack(kinds, 1), training, augmentation, hardware, network, normalise
-        ),
+        sample=sampler(images, kinds, training, augmentation, hardware, network, normalise),
         loss=partial(objective, without=without),
         validate=validate,
         checkpoint=Path(f"{model}.checkpoint"),
@@ -83,6 +77,12 @@ def main(*, patches, model, history, settings, seed, threads) -> None:
     }
     save_model(model, trained, task)
     Path(f"{model}.checkpoint").unlink(missing_ok=True)
+
+
+def with_boundary(labels: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Labels (n, 2, slices, y, x): ``labels``, and where in ``masks`` objects touch, if known."""
+    edges = boundaries(masks.reshape(-1, *masks.shape[2:])).reshape(masks.shape)
+    return np.stack([labels, np.where(labels == UNKNOWN, UNKNOWN, edges)], 1)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,14 @@
 """The tables of a dataset's objects, joined from the parts that the slabs' jobs measured."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
-from blockface.measure import join_sums, shapes
+from blockface.cross_sections import ROWS
+from blockface.long_tables import in_pieces
 
 COLUMNS = (
     "object_id", "class", "volume_um3", "surface_area_um2", "sphericity", "elongation",
@@ -23,22 +28,24 @@ NEIGHBOURS = (
     "object_id", "class", "neighbour_id", "neighbour_class", "rank", "class_rank",
     "surface_distance_nm", "centre_distance_nm",
 )  # fmt: skip
+PLACE = ("object_id", "class", "centroid_z_nm", "centroid_y_nm", "centroid_x_nm")
 INTENSITY = ("intensity_mean_grey", "intensity_sd_grey")
 
 
 def object_table(
-    parts: dict[str, list[pd.DataFrame]], index: pd.DataFrame, contacts, shape, spacing, intensity
+    table: pd.DataFrame, lines: list[pd.DataFrame], near: list[pd.DataFrame], contacts, intensity
 ) -> pd.DataFrame:
-    """COLUMNS, one row per object of ``index`` (sorted by object_id).
+    """COLUMNS, one row per object of ``table`` (`measure.shapes`), whose columns are added to.
 
-    ``parts`` holds the slabs' tables: "sums" and "lines", which are taken out of it, and
-    "neighbours". An object without a neighbour has nearest_id 0 and an empty nearest_distance_nm.
-    With ``intensity``, when there was a stack, the columns INTENSITY follow.
+    ``lines`` and ``near`` are the slabs' tables: of the centrelines, and the neighbours of rank 1.
+    An object without a neighbour has nearest_id 0 and an empty nearest_distance_nm. With
+    ``intensity``, when there was a stack, the columns INTENSITY follow.
     """
-    table = shapes(join_sums(parts.pop("sums"), index), index, shape, spacing)
-    table = table.merge(stacked(parts.pop("lines")), on="object_id", how="left", validate="1:1")
-    near = stacked(parts["neighbours"])
-    near = near[near["rank"] == 1].set_index("object_id")
+    measured = stacked(lines).set_index("object_id")
+    measured = measured.reindex(table.object_id)
+    for name in measured:
+        table[name] = measured.pop(name).to_numpy()
+    near = stacked(near).set_index("object_id")
     table["nearest_id"] = table.object_id.map(near.neighbour_id).fillna(0).astype(np.int64)
     table["nearest_distance_nm"] = table.object_id.map(near.surface_distance_nm).astype(float)
     both = pd.concat([contacts.object_a, contacts.object_b])
@@ -46,15 +53,29 @@ def object_table(
     return table[[*COLUMNS, *(INTENSITY if intensity else ())]]
 
 
-def neighbour_table(parts: list[pd.DataFrame], objects: pd.DataFrame) -> pd.DataFrame:
+def neighbour_tables(folders: list[str], objects: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The table of neighbours by object_id, in pieces of a limited number of rows.
+
+    ``folders`` are the slabs' with neighbours.parquet; ``objects`` hold PLACE of all objects,
+    sorted by object_id.
+    """
+    total = sum(pq.read_metadata(Path(f) / "neighbours.parquet").num_rows for f in folders)
+    known, ids = objects.set_index("object_id"), objects.object_id.to_numpy()
+    pieces = max(1, min(len(ids), total // ROWS + 1))
+    firsts = [part[0] for part in np.array_split(ids, pieces) if len(part)]
+    edges = np.append(firsts, ids[-1:] + 1) if len(ids) else np.array([0, 1])
+    with in_pieces(folders, "neighbours", "object_id", edges) as part:
+        for piece in range(pieces):
+            yield neighbour_table(part(piece), known)
+
+
+def neighbour_table(near: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """NEIGHBOURS, sorted by object; those with rank 0, beyond the nearest of all, come last."""
-    near = stacked(parts)
-    place = [f"centroid_{a}_nm" for a in "zyx"]
-    known = objects.set_index("object_id")[["class", *place]]
     ends = [known.reindex(near[c]) for c in ("object_id", "neighbour_id")]
     near["class"], near["neighbour_class"] = (e["class"].astype(str).to_numpy() for e in ends)
-    apart = np.subtract(*(e[place].to_numpy(float) for e in ends))
-    near["centre_distance_nm"] = np.linalg.norm(apart, axis=1)
+    apart = np.subtract(*(e[list(PLACE[2:])].to_numpy(float) for e in ends))
+    near["centre_distance_nm"] = np.linalg.norm(apart, axis=1).round(6)
+    near["surface_distance_nm"] = near.surface_distance_nm.round(6)
     last = near["rank"].where(near["rank"] > 0, np.inf)
     order = np.lexsort((near.neighbour_id, last, near.object_id))
     return near.iloc[order][list(NEIGHBOURS)].reset_index(drop=True)

@@ -11,12 +11,15 @@ import numpy as np
 import pandas as pd
 
 from blockface.contacts import LAYERS
-from blockface.point_pattern import Box, Plane, bins, pattern
-from blockface.stack_statistics import layer_heights, spread_of
+from blockface.point_pattern import Hosts, Window, bins, pattern
+from blockface.stack_statistics import Weights, layer_heights, spread_of
 
 ALIGNED = 0.7  # order parameter from which objects have one direction
 LONG = 5.0  # median length over diameter from which they are long
-COLUMNS = ("class", "space", "r_low_nm", "r_high_nm", "g", "spread", "pairs", "parts")
+COLUMNS = (
+    *("class", "space", "r_low_nm", "r_high_nm", "g", "g_inside", "g_unbiased"),
+    *("spread", "pairs", "parts"),
+)
 
 
 def is_fibrous(objects: pd.DataFrame, order: float) -> bool:
@@ -25,57 +28,89 @@ def is_fibrous(objects: pd.DataFrame, order: float) -> bool:
     return bool(order >= ALIGNED and ratio >= LONG)
 
 
-def planes_across(axis: np.ndarray, shape, spacing) -> list[Plane]:
+def planes_across(axis: np.ndarray, shape, spacing) -> list[Window]:
     """Planes across ``axis``, evenly spaced along the axis of the volume nearest to it."""
     size = np.asarray(shape) * np.asarray(spacing, float)
     main, planes = int(np.argmax(np.abs(axis))), []
     for i in range(min(LAYERS, shape[main])):
         at = size / 2
         at[main] = size[main] * (i + 0.5) / min(LAYERS, shape[main])
-        planes.append(Plane(size, axis, at))
+        planes.append(Window.plane(size, axis, at))
     return planes
 
 
-def crossings(planes: list[Plane], lines: Iterable[pd.DataFrame], ids) -> list[np.ndarray]:
-    """Points (n, 2) per plane of the centrelines of the objects ``ids``.
+def crossings(planes: list[Window], lines: Iterable[pd.DataFrame], ids: np.ndarray):
+    """Points (n, 2) per plane of the centrelines of the objects ``ids`` (sorted), and whose.
 
-    ``lines`` are parts of the table of centrelines, each object whole in one of them.
+    ``lines`` are parts of the table of centrelines, each object whole in one of them; whose: the
+    number of the object among ``ids``.
     """
-    found = [[np.zeros((0, 2))] for _ in planes]
+    found = [[(np.zeros((0, 2)), np.zeros(0, int))] for _ in planes]
     for part in lines:
         own = part[part.object_id.isin(ids)]
-        whose, line = own.object_id.to_numpy(), own[["z_nm", "y_nm", "x_nm"]].to_numpy(float)
+        whose = np.searchsorted(ids, own.object_id.to_numpy())
+        line = own[["z_nm", "y_nm", "x_nm"]].to_numpy(float)
         for plane, points in zip(planes, found, strict=True):
             points.append(plane.crossings(line, whose))
-    return [np.concatenate(points) for points in found]
+    each = [list(map(np.concatenate, zip(*points, strict=True))) for points in found]
+    return [points for points, _ in each], [whose for _, whose in each]
 
 
-def centroids(objects: pd.DataFrame, shape, spacing) -> tuple[list[Box], list[np.ndarray]]:
-    """Layers of the volume as boxes, and the centroids (n, 3) in each, from its corner."""
-    at = objects[[f"centroid_{a}_nm" for a in "zyx"]].to_numpy(float)
+def in_layers(at: np.ndarray, shape, spacing) -> tuple[list[Window], list[np.ndarray]]:
+    """Layers of the volume as windows, and which of the points ``at`` (n, 3) are in each.
+
+    The points are told from the layer's corner.
+    """
     size = np.asarray(shape) * np.asarray(spacing, float)
     edges = np.r_[0, np.cumsum(layer_heights(shape[0]))] * float(spacing[0])
-    boxes, points = [], []
+    windows, points = [], []
     for low, high in pairwise(edges):
-        boxes.append(Box([high - low, *size[1:]]))
+        windows.append(Window([high - low, *size[1:]]))
         points.append(at[(at[:, 0] >= low) & (at[:, 0] < high)] - [low, 0, 0])
-    return boxes, points
+    return windows, points
 
 
-def class_pattern(objects, axis, order, lines, shape, spacing) -> tuple[dict, pd.DataFrame]:
-    """Summary rows by measure, and the radial distribution (COLUMNS without class), of a class."""
+def boxes_of(index: pd.DataFrame, spacing) -> np.ndarray:
+    """Between what z, y, x (n, 2, 3) nm each object lies, with the half voxel it leaves free.
+
+    An object inside touches no side, so that of W places of its first voxel W - F - 1 remain for F
+    voxels: one less than its box alone would leave.
+    """
+    low, high = (index[[f"{a}{k}" for a in "zyx"]].to_numpy(float) for k in (0, 1))
+    return np.stack([low - 0.5, high + 0.5], axis=1) * np.asarray(spacing, float)
+
+
+def hosts_of(
+    window: Window, points: np.ndarray, whose: np.ndarray, boxes, weight: np.ndarray
+) -> Hosts:
+    """Of the ``points`` of objects ``whose``, with ``boxes`` and ``weight`` of all objects."""
+    reach = (boxes[whose] - window.unfold(points)[:, None]) * np.array([[-1.0], [1.0]])
+    return Hosts(weight[whose], reach)
+
+
+def class_pattern(
+    objects: pd.DataFrame, index: pd.DataFrame, weights: Weights, axis, order, lines, shape, spacing
+) -> tuple[dict, pd.DataFrame]:
+    """Summary rows by measure, and the radial distribution (COLUMNS without class), of a class.
+
+    ``objects`` and ``index`` hold the same objects, sorted by id.
+    """
     if is_fibrous(objects, order):
         space, windows = "plane", planes_across(axis, shape, spacing)
-        points = crossings(windows, lines, objects.object_id.to_numpy())
-        edges = bins(windows, points)
-        whole = pattern(windows, points, edges)
+        points, whose = crossings(windows, lines, objects.object_id.to_numpy())
+        layers = windows, points
     else:
-        space, (windows, points) = "3-D", centroids(objects, shape, spacing)
-        size = np.asarray(shape) * np.asarray(spacing, float)
-        every = [objects[[f"centroid_{a}_nm" for a in "zyx"]].to_numpy(float)]
-        edges = bins([Box(size)], every)
-        whole = pattern([Box(size)], every, edges)
-    each = [pattern([w], [p], edges) for w, p in zip(windows, points, strict=True)]
+        at = objects[[f"centroid_{a}_nm" for a in "zyx"]].to_numpy(float)
+        space, layers = "3-D", in_layers(at, shape, spacing)
+        windows = [Window(np.asarray(shape) * np.asarray(spacing, float))]
+        points, whose = [at], [np.arange(len(at))]
+    edges, boxes = bins(windows, points), boxes_of(index, spacing)
+    whole = {"all": pattern(windows, points, edges)}
+    for name in ("inside", "unbiased"):
+        given = boxes, getattr(weights, name)
+        hosts = [hosts_of(*of, *given) for of in zip(windows, points, whose, strict=True)]
+        whole[name] = pattern(windows, points, edges, hosts)
+    each = [pattern([w], [p], edges) for w, p in zip(*layers, strict=True)]
     rows = {}
     for measure, name in (
         ("nearest_centre_{}_nm_mean", "nearest"),
@@ -83,21 +118,23 @@ def class_pattern(objects, axis, order, lines, shape, spacing) -> tuple[dict, pd
         ("clark_evans_ratio_{}", "regularity"),
     ):
         rows[measure.format({"plane": "in_plane", "3-D": "3d"}[space])] = {
-            "all": getattr(whole, name),
+            **{key: getattr(found, name) for key, found in whole.items()},
             **spread_of([getattr(p, name) for p in each]),
         }
     return rows, distribution(space, whole, each)
 
 
-def distribution(space: str, whole, each: list) -> pd.DataFrame:
+def distribution(space: str, whole: dict, each: list) -> pd.DataFrame:
     """The radial distribution, with its SD between planes or layers that have pairs enough."""
-    n = len(whole.g)
+    told = whole["all"]
+    n = len(told.g)
     parts = np.array([p.g for p in each if len(p.g) == n and np.isfinite(p.g).all()])
     spread = np.std(parts, axis=0, ddof=1) if len(parts) > 1 else np.full(n, np.nan)
     return pd.DataFrame(
         {
-            "space": np.full(n, space, object), "r_low_nm": whole.edges[:-1],
-            "r_high_nm": whole.edges[1:], "g": whole.g, "spread": spread,
-            "pairs": whole.pairs, "parts": np.full(n, len(parts)),
+            "space": np.full(n, space, object), "r_low_nm": told.edges[:-1],
+            "r_high_nm": told.edges[1:], "g": told.g, "g_inside": whole["inside"].g,
+            "g_unbiased": whole["unbiased"].g, "spread": spread, "pairs": told.pairs,
+            "parts": np.full(n, len(parts)),
         }
     )  # fmt: skip

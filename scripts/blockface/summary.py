@@ -39,7 +39,8 @@ def stack_tables(
         part = objects[own].reset_index(drop=True)
         weights = Weights(part, index[own], shares[own], shape)
         axis, spread = mean_direction(direction_vectors(part), part.length_nm.to_numpy(float))
-        pattern, g = spatial.class_pattern(part, axis, spread[0], lines(), shape, spacing)
+        given = part, index[own], weights, axis, spread[0], lines()
+        pattern, g = spatial.class_pattern(*given, shape, spacing)
         rows[name] = class_rows(part, weights, shape, spacing) | pattern
         diameters.append(diameter_histogram(part, weights).assign(**{"class": name}))
         radial.append(g.assign(**{"class": name}))

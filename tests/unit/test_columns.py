@@ -115,7 +115,7 @@ def test_centres_of_neighbours_and_their_classes():
         "object_id": [9, 3, 3, 7], "neighbour_id": [7, 9, 7, 9], "rank": [1, 2, 1, 0],
         "class_rank": [1, 2, 1, 1], "surface_distance_nm": [100.0, 90.0, 20.0, 100.0],
     })  # fmt: skip
-    table = neighbour_table([near], objects)
+    table = neighbour_table(near, objects.set_index("object_id"))
     assert table[["object_id", "neighbour_id"]].to_numpy().tolist() == [
         [3, 7],
         [3, 9],

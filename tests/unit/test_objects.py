@@ -21,16 +21,21 @@ ISO, FLAT, ODD = (10, 10, 10), (50, 10, 10), (29.3, 5, 5)
 slow = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-def separated(classes, method, size=ISO, cuts=(), block=(64, 512, 512), threads=1, least=0, **how):
+def separated(classes, method, size=ISO, cuts=(), block=(64, 512, 512), threads=1, least=0,
+              boundary=None, **how):  # fmt: skip
     """Ids and index of a class volume, made in slabs cut at ``cuts`` and in ``block``s."""
     with tempfile.TemporaryDirectory() as folder:
         source = f"{folder}/labels.zarr"
         names = {str(v): f"class{v}" for v in range(1, max(2, int(classes.max()) + 1))}
         create_volume(source, classes.shape, np.uint8, size, classes=names)[:] = classes
-        slabs = []
+        slabs, edge = [], None
+        if boundary is not None:
+            edge = f"{folder}/edge.zarr"
+            create_volume(edge, classes.shape, np.uint8, size)[:] = boundary
         for z0, z1 in pairwise([0, *cuts, len(classes)]):
             slabs.append(f"{folder}/{z0}")
-            separate_slab(source, slabs[-1], slice(z0, z1), Settings(method, **how), threads, block)
+            given_ = source, slabs[-1], slice(z0, z1), Settings(method, **how), threads, block
+            separate_slab(*given_, boundary=edge)
         index, _ = join_objects([Joined(slabs)], f"{folder}/objects.zarr", least)
         return open_volume(f"{folder}/objects.zarr")[:], index
 
@@ -130,12 +135,28 @@ def test_components_are_those_of_scipy_whatever_the_blocks(scene):
     assert len(index) == n
 
 
+@st.composite
+def edges(draw, shape):
+    """Boundary uint8 of such a shape: sheets, specks, all of it; or None."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    kind = draw(st.sampled_from(["none", "sheets", "specks", "all"]))
+    if kind == "none":
+        return None
+    if kind == "all":
+        return np.full(shape, 255, np.uint8)
+    if kind == "specks":
+        return rng.integers(0, 256, shape, np.uint8)
+    z, y, x = np.indices(shape)
+    return (((z + 2 * y - x) % int(rng.integers(3, 8)) == 0) * 255).astype(np.uint8)
+
+
 @slow
-@given(scenes(), st.sampled_from([ISO, FLAT, ODD]), st.integers(1, 2))
-def test_watershed_is_the_same_whatever_the_blocks(scene, size, threads):
+@given(st.data(), scenes(), st.sampled_from([ISO, FLAT, ODD]), st.integers(1, 2))
+def test_watershed_is_the_same_whatever_the_blocks(data, scene, size, threads):
     classes, cuts, block = scene
-    whole, table = separated(classes, "watershed", size)
-    ids, index = separated(classes, "watershed", size, cuts, block, threads)
+    boundary = data.draw(edges(classes.shape))
+    whole, table = separated(classes, "watershed", size, boundary=boundary)
+    ids, index = separated(classes, "watershed", size, cuts, block, threads, boundary=boundary)
     assert np.array_equal(ids, whole)
     assert index.equals(table)
     assert ids_in_raster_order(ids)

@@ -17,12 +17,11 @@ from blockface.foreground import Classes
 from blockface.motion import local_motion
 from blockface.slice_objects import Linked, links_of
 from blockface.stitch import join_objects
-from blockface.truth import match, overlaps
 from blockface.volume import create_volume, open_volume
+from demo.fates import LEAST, false_ends, fates, in_runs, millimetres
 from demo.phantom import make_phantom
 from demo.scene import paint_fibrils
 
-LEAST = 200  # voxels of an object that is looked for
 EDGE, DEPTH = 256, 44
 
 
@@ -48,20 +47,6 @@ def separated(classes, size=(50, 10, 10), cuts=(), block=(256, 512), boundary=No
         return open_volume(f"{folder}/objects.zarr")[:], index, links
 
 
-def in_runs(ids: np.ndarray) -> np.ndarray:
-    """A fibril that leaves the image and comes back is another one."""
-    out, last, count = np.zeros(ids.shape, np.uint32), np.zeros(ids.max() + 1, np.uint32), 0
-    for z, plane in enumerate(ids):
-        present = np.unique(plane)[1:]
-        now = np.zeros_like(last)
-        new = present[last[present] == 0]
-        now[present] = last[present]
-        now[new] = count + 1 + np.arange(len(new))
-        count, last = count + len(new), now
-        out[z] = now[plane]
-    return out
-
-
 @pytest.fixture(scope="module", params=[1, 4], ids=["5:1", "20:1"])
 def packed(request):
     """True ids of touching crimped fibrils, and the slice distance in nm."""
@@ -72,42 +57,6 @@ def packed(request):
     ids = in_runs(ids)
     assert ndimage.label(ids[0] > 0)[1] < 0.5 * len(np.unique(ids[0]))  # they do touch
     return ids, 50 * every
-
-
-def fates(found: np.ndarray, truth: np.ndarray) -> pd.Series:
-    """How many true objects are matched, merged, split, missed."""
-    with tempfile.TemporaryDirectory() as folder:
-        tables = []
-        for name, ids in (("found", found), ("truth", truth)):
-            path = f"{folder}/{name}.zarr"
-            create_volume(path, ids.shape, np.uint32, (1, 1, 1))[:] = ids
-            voxels = np.bincount(ids.ravel())
-            large = np.flatnonzero(voxels[1:] >= (LEAST if name == "truth" else 1)) + 1
-            tables.append(pd.DataFrame({"object_id": large, "class": "fibril"}))
-        overlap = overlaps(f"{folder}/found.zarr", f"{folder}/truth.zarr")
-    fate = match(overlap, *tables)["fate"].value_counts()
-    return fate.reindex(["matched", "merged", "split", "missed"], fill_value=0)
-
-
-def false_ends(found: np.ndarray, truth: np.ndarray, beyond: int = 3) -> int:
-    """Ends of found objects where the fibril goes on for ``beyond`` slices, inside the image."""
-    inner, count = (slice(3, -3), slice(3, -3)), 0
-    for number, box in enumerate(ndimage.find_objects(found), 1):
-        if box is None:
-            continue
-        for z, step in ((box[0].start, -1), (box[0].stop - 1, 1)):
-            own = np.bincount(truth[z][found[z] == number]).argmax()
-            on = z + beyond * step
-            if own == 0 or not 0 <= on < len(truth):
-                continue
-            sides = [(truth[k] == own) for k in (z, on)]
-            whole = all(side.any() and side[inner].sum() == side.sum() for side in sides)
-            count += whole
-    return count
-
-
-def millimetres(truth: np.ndarray, slice_nm: float) -> float:
-    return sum(len(np.unique(plane)) - 1 for plane in truth) * slice_nm / 1e6
 
 
 def test_packed_fibrils_are_found_one_by_one(packed):
@@ -187,11 +136,16 @@ def scenes(draw):
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
-@given(scenes(), st.integers(1, 2), st.integers(0, 2))
-def test_slabs_blocks_and_threads_do_not_matter(scene, threads, max_gap):
+@given(scenes(), st.integers(1, 2), st.integers(0, 2), st.sampled_from([None, 2, 5]))
+def test_slabs_blocks_and_threads_do_not_matter(scene, threads, max_gap, apart):
     classes, cuts, block = scene
-    whole, table, events = separated(classes, max_gap=max_gap)
-    ids, index, links = separated(classes, cuts=cuts, block=block, threads=threads, max_gap=max_gap)
+    boundary = None  # or sheets, so many pixels apart
+    if apart:
+        z, y, x = np.indices(classes.shape)
+        boundary = (((z + y - 2 * x) % apart == 0) * 255).astype(np.uint8)
+    how = {"max_gap": max_gap, "boundary": boundary}
+    whole, table, events = separated(classes, **how)
+    ids, index, links = separated(classes, cuts=cuts, block=block, threads=threads, **how)
     np.testing.assert_array_equal(ids, whole)
     pd.testing.assert_frame_equal(index, table)
     pd.testing.assert_frame_equal(links, events)

@@ -211,13 +211,29 @@ def test_parallel_fibrils_are_looked_at_across_their_direction_and_balls_in_3d()
     assert set(g.space) == {"plane"}
     assert g.g.iloc[5:].mean() == pytest.approx(1, abs=0.05)
     assert (g.spread > 0).iloc[5:].all()
-    rows = found["summary"].set_index("measure")["all"]
-    assert rows.clark_evans_ratio_in_plane == pytest.approx(1, abs=0.05)
+    assert g[["g_inside", "g_unbiased"]].iloc[5:].mean().tolist() == pytest.approx([1, 1], abs=0.05)
+    rows = found["summary"].set_index("measure")
+    told = rows.loc["clark_evans_ratio_in_plane", ["all", "inside", "unbiased"]].tolist()
+    assert told == pytest.approx([1, 1, 1], abs=0.06)
     balls = tables(*population(rng, 3000, 60.0))
     assert set(balls["radial_distribution"].space) == {"3-D"}
-    assert balls["radial_distribution"].g.iloc[5:].mean() == pytest.approx(1, abs=0.05)
-    rows = balls["summary"].set_index("measure")["all"]
-    assert rows.clark_evans_ratio_3d == pytest.approx(1, abs=0.05)
+    g = balls["radial_distribution"][["g", "g_inside", "g_unbiased"]]
+    assert g.iloc[5:].mean().tolist() == pytest.approx([1, 1, 1], abs=0.05)
+    rows = balls["summary"].set_index("measure")
+    told = rows.loc["clark_evans_ratio_3d", ["all", "inside", "unbiased"]].tolist()
+    assert told == pytest.approx([1, 1, 1], abs=0.05)
+
+
+def test_where_the_border_cuts_all_the_pattern_is_told_of_all_alone():
+    parts = population(np.random.default_rng(6), 3000, 1200.0, None, np.array([1.0, 0.2, -0.1]))
+    parts[0]["touches_border"] = True
+    found = tables(*parts)
+    g = found["radial_distribution"]
+    assert g.g.iloc[5:].mean() == pytest.approx(1, abs=0.05)
+    assert g[["g_inside", "g_unbiased"]].isna().all(axis=None)
+    rows = found["summary"].set_index("measure")
+    told = rows.loc["nearest_centre_in_plane_nm_mean", ["all", "inside", "unbiased"]].tolist()
+    assert np.isfinite(told).tolist() == [True, False, False]
 
 
 def test_a_class_without_objects_has_rows_and_one_object_has_no_spread():

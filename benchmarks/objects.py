@@ -172,7 +172,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         help="voxel size z, y, x, default 10 10 10; porespy needs a cubic one")  # fmt: skip
     add("--cores", type=int, default=2, help="default %(default)s")
     add("--slabs", type=int, help="jobs our steps are cut into, default as many as cores")
-    add("--separate", choices=["components", "watershed"], default="components",
+    add("--separate", choices=["components", "watershed", "slices"], default="components",
         help="our way of separating, default %(default)s")  # fmt: skip
     add("--limit", type=float, default=7200, help="seconds for each, default %(default)s")
     add("--kimimaro", help="kimimaro's command in an environment of its own")

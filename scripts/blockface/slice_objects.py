@@ -2,6 +2,8 @@
 
 import json
 import logging
+import pickle
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from blockface.cuts import pixels
+from blockface.cuts import Cut, pixels
 from blockface.errors import InputError
 from blockface.graph import BOX, NODE, combined
 from blockface.linker import Found, Linker
@@ -20,9 +22,37 @@ log = logging.getLogger(__name__)
 
 MUCH = 1.0  # percent of the voxels, above which it is a warning that they are left out
 WARM = 24  # slices gone through backwards at first, to know apart what touches in the first slice
+EVENT = np.dtype(
+    [("kind", "U5")]
+    + [(name, "i8") for name in ("object", "other", "slice", "missing")]
+    + [("y", "f8"), ("x", "f8")]
+)
+"""An event of `linker.Found`."""
+
 LINKS = (
     *("kind", "class", "object_id", "other_id", "slice", "z_nm", "y_nm", "x_nm", "missing_slices"),
 )
+
+
+class Kept:
+    """What each slice came to: object of each cross-section, and `Cut`s; on disk, not in memory.
+
+    The file has no name, so nothing of it stays behind, whatever happens.
+    """
+
+    def __init__(self):
+        """Nothing yet."""
+        self.file = tempfile.TemporaryFile()  # noqa: SIM115
+        self.starts: list[int] = []
+
+    def add(self, number: np.ndarray, cuts: list[Cut]) -> None:
+        """Keep the next slice."""
+        self.starts.append(self.file.seek(0, 2))
+        pickle.dump((number, cuts), self.file)
+
+    def __getitem__(self, z: int) -> tuple[np.ndarray, list[Cut]]:
+        self.file.seek(self.starts[z])
+        return pickle.load(self.file)
 
 
 class Linked:
@@ -46,9 +76,8 @@ class Linked:
                 f"{slabs[-1]}: the slabs hold slices {[r['z'] for r, _ in found]} of "
                 f"{self.shape[0]}; remove the folders of slabs and run again"
             )
-        self.number: list[np.ndarray] = []
-        self.cuts: list[list] = []
-        self.events: list[tuple] = []
+        self.slices = Kept()
+        self.events = np.zeros(0, EVENT)
         self.nodes = np.zeros(0, NODE)
         self.link(settings)
 
@@ -66,21 +95,20 @@ class Linked:
         for z, plane, sections in self.planes(slice(0, min(WARM, self.shape[0])), back=True):
             warm.step(z, plane, sections)
         linker, last = Linker(settings.max_gap, least, warm.turned()), time.monotonic()
-        fresh, small = [], np.zeros(3, np.int64)
+        fresh, told, small = [], [], np.zeros(3, np.int64)
         for z, plane, sections in self.planes(slice(0, self.shape[0])):
             found = linker.step(z, plane, sections)
             small += left_out(sections, found)
-            self.number.append(found.number.astype(np.int32))
-            self.cuts.append(found.cuts)
-            self.events += found.events
+            self.slices.add(found.number.astype(np.int32), found.cuts)
+            told += found.events
             fresh += self.entered(z, plane, sections, found)
             if z % 16 == 15 or z == self.shape[0] - 1:
-                self.add(fresh)
-                fresh = []
+                self.add(fresh, told)
+                fresh, told = [], []
             if time.monotonic() - last > 10:
                 last = time.monotonic()
                 log.info("slice %d of %d: %d objects", z + 1, self.shape[0], linker.count)
-        self.events += linker.finish()
+        self.add([], linker.finish())
         if small[0]:
             share = 100 * small[1] / small[2]
             log.log(
@@ -135,18 +163,24 @@ class Linked:
             node["class"], node["z0"], node["z1"] = self.value, z, z + 1
         return nodes
 
-    def add(self, fresh: list[np.ndarray]) -> None:
-        """Add ``fresh`` records up to those of the objects."""
+    def add(self, fresh: list[np.ndarray], told: list[tuple]) -> None:
+        """Add ``fresh`` records up to those of the objects, and events."""
         nodes = np.concatenate([self.nodes, *fresh])
         self.nodes = combined(nodes, nodes["id"].astype(np.int64))
+        events = np.zeros(len(told), EVENT)
+        for at, event in enumerate(told):
+            kind, number, other, z, y, x, missing = event
+            events[at] = kind, number, other, z, missing, y, x
+        self.events = np.concatenate([self.events, events])
 
     def paint(self, out: np.ndarray, row: slice, ids: np.ndarray) -> None:
         """Enter the slices ``row`` into ``out``: of each node its number in ``ids``, 0 for none."""
         with_none = np.append(ids, np.uint32(0))  # the object -1
         for z, plane, _ in self.planes(row):
-            table = np.concatenate([[np.uint32(0)], with_none[self.number[z]]])
+            number, cuts = self.slices[z]
+            table = np.concatenate([[np.uint32(0)], with_none[number]])
             out[z - row.start] += table[plane]
-            for cut in self.cuts[z]:
+            for cut in cuts:
                 y, x = pixels(plane, cut.box, cut.section + 1)
                 out[z - row.start, y, x] = ids[cut.number[cut.owners(y, x)]]
 
@@ -166,14 +200,19 @@ def links_of(linked: list[tuple[Linked, np.ndarray]]) -> pd.DataFrame:
     cross-section of other_id), merge (it ends in one), gap (it is found again after
     missing_slices). Objects that were left out (id 0) are not listed; as other_id 0 is nothing.
     """
-    rows = []
+    parts = []
     for source, ids in linked:
-        size = np.array(source.voxel_size_nm)
-        for kind, number, other, z, y, x, missing in source.events:
-            place = (np.array([z, y, x]) + 0.5) * size
-            partner = 0 if other < 0 else int(ids[other])
-            rows.append((kind, source.name, int(ids[number]), partner, z, *place, missing))
-    table = pd.DataFrame(rows, columns=list(LINKS))
+        events, size = source.events, np.array(source.voxel_size_nm)
+        place = np.stack([events["slice"], events["y"], events["x"]], axis=1) + 0.5
+        other = events["other"]
+        part = {
+            "kind": events["kind"], "class": source.name, "object_id": ids[events["object"]],
+            "other_id": np.where(other < 0, 0, ids[np.maximum(other, 0)]),
+            "slice": events["slice"], "missing_slices": events["missing"],
+        }  # fmt: skip
+        part |= {f"{a}_nm": place[:, i] * size[i] for i, a in enumerate("zyx")}
+        parts.append(pd.DataFrame(part)[list(LINKS)])
+    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(LINKS))
     table = table[table["object_id"] > 0].sort_values(["object_id", "slice", "kind"])
     whole = dict.fromkeys(("object_id", "other_id", "slice", "missing_slices"), np.int64)
     real = dict.fromkeys(("z_nm", "y_nm", "x_nm"), float)

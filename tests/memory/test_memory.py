@@ -24,6 +24,8 @@ STEPS = (
     "predict_slab",
     "separate_slab",
     "separate_objects",
+    "separate_slab by slices",
+    "separate_objects by slices",
     "measure_slab",
     "measure_pairs",
     "measure_objects",
@@ -56,7 +58,9 @@ def arguments(folder: Path, models: dict[str, str]) -> dict[str, dict]:
             "predicted.zarr",
             "probability.zarr",
             "slab",
+            "slices",
             "objects.zarr",
+            "linked.zarr",
             "index.csv",
             "index.parquet",
             "part",
@@ -109,6 +113,19 @@ def arguments(folder: Path, models: dict[str, str]) -> dict[str, dict]:
             "index": at["index.csv"],
             "links": str(folder / "links.csv"),
         },
+        "separate_slab by slices": {
+            "probability": at["probability.zarr"],
+            "local": at["slices"],
+            "settings": {"method": "slices"},
+            **slab,
+        },
+        "separate_objects by slices": {
+            "slabs": at["slices"],
+            "objects": at["linked.zarr"],
+            "index": str(folder / "linked.csv"),
+            "links": str(folder / "links.csv"),
+            "slices": {},
+        },
         "measure_slab": {**index, "part": at["part"], **slab},
         "measure_pairs": {**index, "part": at["pairs"], "settings": {"neighbours": 3}, **slab},
         "measure_objects": {
@@ -120,8 +137,9 @@ def arguments(folder: Path, models: dict[str, str]) -> dict[str, dict]:
     }
 
 
-def measured(script: str, arguments: dict) -> dict:
-    """Peak memory (bytes) and time (s) of a ``script`` in a process of its own."""
+def measured(step: str, arguments: dict) -> dict:
+    """Peak memory (bytes) and time (s) of a step's script in a process of its own."""
+    script = step.split(" ")[0]
     runner = Path(__file__).with_name("peak.py")
     done = subprocess.run(
         [sys.executable, str(runner), script, json.dumps({**arguments, "threads": 2})],
@@ -148,7 +166,7 @@ def chain(tmp_path_factory):
             for step, given in arguments(folder, networks(folder)).items():
                 found[step][depth] = measured(step, given)
                 took = found[step][depth]
-                print(f"{step:17} {depth:4} slices {took['peak'] / 1e6:7.0f} MB"
+                print(f"{step:26} {depth:4} slices {took['peak'] / 1e6:7.0f} MB"
                       f" {took['seconds']:6.1f} s, {took['cpu_seconds']:6.1f} s of processor",
                       flush=True)  # fmt: skip
             counts[depth] = len(read_table(folder / "objects.csv"))

@@ -12,7 +12,8 @@ from workflow.project import REPOSITORY, hashes, paint, paint_crop
 
 TOLD = {"manifest", "report", "iterations"}
 MEASURED = {"measure_objects", "measure_slab", "measure_pairs"} | TOLD
-SEPARATED = MEASURED | {"separate_slab", "separate_objects"}
+LINKED = MEASURED | {"separate_objects"}
+SEPARATED = LINKED | {"separate_slab"}
 LISTED = {"rank_slices", "export_corrections"} | TOLD
 TRAINED = SEPARATED | LISTED | {"train_segmenter", "predict_slab", "predict", "evaluate"}
 CUT = TRAINED | {"extract_segmentation_patches"}
@@ -173,6 +174,8 @@ def test_changed_annotations_train_this_iteration_again_and_no_other(second, tmp
         (("datasets", "demo", "neighbours"), 2, MEASURED),
         (("datasets", "demo", "min_volume_um3"), 0.002, SEPARATED),
         (("datasets", "demo", "separate"), "components", SEPARATED),
+        (("datasets", "demo", "merge_ratio"), 0.8, SEPARATED),
+        (("datasets", "demo", "max_radius_nm"), 150, SEPARATED),
         (("datasets", "demo", "threshold"), 0.6, SEPARATED | LISTED | {"evaluate"}),
         (("datasets", "demo", "corrections", "count"), 3, LISTED),
         (("datasets", "demo", "training", "steps"), 151, TRAINED),
@@ -188,6 +191,19 @@ def test_changed_annotations_train_this_iteration_again_and_no_other(second, tmp
 def test_a_changed_setting_runs_what_it_concerns(project, way, value, rules):
     project.change(*way, value=value)
     assert set(project.jobs()) == rules
+
+
+def test_how_fibrils_are_cut_and_linked_changes_without_predicting_again(project):
+    project.change("datasets", "demo", "separate", value="slices")
+    project.make("results/demo/iter_00/tables/objects.csv")
+    for setting, rules in (
+        ({"max_gap": 1}, LINKED),
+        ({"min_area_nm2": 1000}, LINKED),
+        ({"merge_ratio": 0.9}, SEPARATED),
+        ({"h_maxima_px": 0.5}, SEPARATED),
+    ):
+        project.change("datasets", "demo", "slices", value=setting)
+        assert set(project.jobs()) - TOLD == rules - TOLD, setting
 
 
 def test_a_changed_setting_does_not_reach_a_closed_iteration(second, tmp_path):

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from blockface.configuration import check_names, complete, digests, load_schema, round_files, rounds
+from blockface.configuration import check_names, complete, load_schema
 from blockface.errors import InputError
 from blockface.references import check_segmenters
+from blockface.round_files import digests, round_files, rounds
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = load_schema(str(ROOT / "workflow/schemas/config.schema.yaml"))

@@ -7,9 +7,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from blockface import at_work, classes
+from blockface import at_work, classes, references, round_files
 from blockface import configuration as conf
-from blockface import references
 from blockface.errors import InputError
 from blockface.pairs import read_pairs
 from snakemake.exceptions import WorkflowError
@@ -61,7 +60,7 @@ PAIRS = {name: told(read_pairs, d["pairs"]) for name, d in config["denoisers"].i
 for name, pairs in PAIRS.items():
     told(conf.check_pairs, name, config["denoisers"][name], len(pairs), SETTINGS)
 ROUNDS = {
-    name: told(conf.rounds, d["annotations"])
+    name: told(round_files.rounds, d["annotations"])
     for name, d in config["datasets"].items()
     if d["annotations"]
 }
@@ -190,12 +189,12 @@ def image_of(wildcards):
 
 def annotation_files(wildcards):
     """Files of the annotation rounds up to this iteration."""
-    return conf.round_files(of(wildcards)["annotations"], int(wildcards.iteration))
+    return round_files.round_files(of(wildcards)["annotations"], int(wildcards.iteration))
 
 
 def annotation_digests(wildcards):
     """Content of these files, so that a copy with an old date is noticed."""
-    return conf.digests(annotation_files(wildcards), of(wildcards)["annotations"])
+    return round_files.digests(annotation_files(wildcards), of(wildcards)["annotations"])
 
 
 def earlier(name):

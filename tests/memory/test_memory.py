@@ -16,6 +16,7 @@ from memory.scene import VOXEL_NM, Scene
 pytestmark = pytest.mark.timeout(3600)  # the first test makes all; a busy machine is slow
 DEPTHS = (64, 256)  # slices of 2048 x 2048 pixels of one byte
 EDGE = 2048
+EDGE_OF_SLICES = 1024  # where objects are separated by slices, which takes the longest
 MOST = 1.5e9
 EQUAL = 1.1
 STEPS = (
@@ -57,6 +58,7 @@ def arguments(folder: Path, models: dict[str, str]) -> dict[str, dict]:
             "denoised.zarr",
             "predicted.zarr",
             "probability.zarr",
+            "smaller.zarr",
             "slab",
             "slices",
             "objects.zarr",
@@ -114,7 +116,7 @@ def arguments(folder: Path, models: dict[str, str]) -> dict[str, dict]:
             "links": str(folder / "links.csv"),
         },
         "separate_slab by slices": {
-            "probability": at["probability.zarr"],
+            "probability": at["smaller.zarr"],
             "local": at["slices"],
             "settings": {"method": "slices"},
             **slab,
@@ -162,6 +164,8 @@ def chain(tmp_path_factory):
             scene = Scene((depth, EDGE, EDGE))
             scene.write_tiff(folder / "stack.tif")
             scene.write_probability(folder / "probability.zarr")
+            smaller = Scene((depth, EDGE_OF_SLICES, EDGE_OF_SLICES))
+            smaller.write_probability(folder / "smaller.zarr")
             print(f"\n{depth} slices written in {time.monotonic() - began:.0f} s")
             for step, given in arguments(folder, networks(folder)).items():
                 found[step][depth] = measured(step, given)

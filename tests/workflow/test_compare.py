@@ -12,17 +12,17 @@ def block(z, y, x, number, ids):
     ids[z : z + 10, y : y + 10, x : x + 10] = number
 
 
-@pytest.fixture
-def project(tmp_path) -> Project:
+def two_datasets(folder) -> Project:
     """Two datasets of three objects; in the second one has moved and one is not there."""
+    folder.mkdir()
     one, other = np.zeros(SHAPE, np.uint16), np.zeros(SHAPE, np.uint16)
     for number, at in enumerate([(5, 10, 10), (5, 20, 10), (25, 50, 50)], 1):
         block(*at, 10 * number, one)
         if number < 3:
             block(at[0], at[1] + 3, at[2], number, other)
     for name, ids in (("one", one), ("other", other)):
-        tifffile.imwrite(tmp_path / f"{name}.tif", ids)
-    project = Project(tmp_path)
+        tifffile.imwrite(folder / f"{name}.tif", ids)
+    project = Project(folder)
     datasets = {
         n: {"objects": f"{n}.tif", "voxel_size_nm": list(VOXEL_NM)} for n in ("one", "other")
     }
@@ -31,8 +31,22 @@ def project(tmp_path) -> Project:
     return project
 
 
-def test_a_comparison_and_exports(project):
+@pytest.fixture
+def project(tmp_path) -> Project:
+    """Of which nothing is made yet."""
+    return two_datasets(tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory) -> Project:
+    """The project after its comparison; only to be copied and read."""
+    project = two_datasets(tmp_path_factory.mktemp("compared") / "project")
     project.make()
+    return project
+
+
+def test_a_comparison_and_exports(compared):
+    project = compared
     folder = project / "results/compare/moved"
     rows = read_table(folder / "objects.csv")
     assert rows.fate.tolist() == ["gone", "matched", "matched"]
@@ -67,8 +81,8 @@ def test_comparisons_of_what_is_not_there_stop_before_anything_runs(project, ent
     assert not (project / "results").exists()
 
 
-def test_two_voxel_sizes_are_refused_and_distributions_are_not(project):
-    project.make()
+def test_two_voxel_sizes_are_refused_and_distributions_are_not(compared, tmp_path):
+    project = compared.copy(tmp_path / "project")
     made = sorted((project / "results/compare/moved").iterdir())
     before = [file.read_bytes() for file in made]
     project.change("datasets", "other", "voxel_size_nm", value=[50, 12, 12])

@@ -109,7 +109,7 @@ def from_true_mask(folder: Path, truth: np.ndarray, voxel_nm) -> np.ndarray:
     how = slices.Settings()
     slices.separate_slab(Classes(str(source)), local, slice(0, len(truth)), how)
     made = str(folder / "from_mask.zarr")
-    join_objects(Linked.of_all([local], how), made, least_um3(voxel_nm))
+    join_objects(Linked.of_all([local], how, folder), made, least_um3(voxel_nm))
     return open_volume(made)[:]
 
 

@@ -47,18 +47,18 @@ def main(
     give_back()
 
     def read(folders, name, **which):
-        return [pd.read_parquet(Path(f) / f"{name}.parquet", **which) for f in folders]
+        return (pd.read_parquet(Path(f) / f"{name}.parquet", **which) for f in folders)
 
-    contacts = contact_table(read(pairs, "contacts"), known, where[1])
+    contacts = contact_table(list(read(pairs, "contacts")), known, where[1])
     write_table(contacts, contacts_table)
-    rows = shapes(join_sums(read(parts, "sums"), known), known, *where)
+    rows = shapes(join_sums(list(read(parts, "sums")), known), known, *where)
     near = read(pairs, "neighbours", filters=[("rank", "==", 1)], columns=NEAREST)
     rows = object_tables.object_table(rows, read(parts, "lines"), near, contacts, intensity)
     del contacts, near
     give_back()
     lines = Path(centrelines_table).with_suffix(".parquet")
     classes = list(array.attrs["classes"].values())
-    layers = read(pairs, "layers")
+    layers = list(read(pairs, "layers"))
     found = stack_tables(rows, known, layers, lambda: line_parts([lines]), classes, *where)
     write_table(found["summary"], summary_table)
     write_table(found["diameters"], diameters_table)

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from scipy.spatial import cKDTree
 
+from blockface.heap import give_back
 from blockface.long_tables import between, in_pieces
 
 COLUMNS = (
@@ -28,7 +29,7 @@ TANGENTS = ("object_id", "slice", "along_z", "along_y", "along_x")
 WHOLE = {"object_id", "slice", "point"}
 NEAR = 8  # objects around whose mean displacement is taken off
 STEEP = 60  # degrees of tilt up to which a slice is a cross-section
-ROWS = 50_000  # at a time
+ROWS = 10_000  # at a time
 
 
 def no_rows(columns: tuple[str, ...]) -> pd.DataFrame:
@@ -73,6 +74,7 @@ def cross_sections(folders: list[str], depth: int, spacing) -> Iterator[pd.DataF
             first, last = edges[piece : piece + 2]
             rows = between(folders, "sections", "slice", first - 1, last)
             yield sections_of(rows, tangents(piece), first, spacing)
+            give_back()
 
 
 def centrelines(folders: list[str], ids: pd.Series) -> Iterator[pd.DataFrame]:

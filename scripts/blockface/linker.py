@@ -87,7 +87,7 @@ class Linker:
             cut.number = tracks.number[cut.number]
         new = np.flatnonzero(free)
         number[new] = self.count + np.arange(len(new))
-        events += self.lost()
+        events += self.lost(plane.shape)
         events += self.begun(z, Parts.of(sections, new, new), edge[new])
         self.before = plane, number
         return Found(number, cuts, events)
@@ -151,12 +151,12 @@ class Linker:
         tracks.missed[t] = 0
         return events
 
-    def lost(self) -> list[tuple]:
+    def lost(self, shape: tuple[int, int]) -> list[tuple]:
         """Let go of tracks that are missing for too long; returns where they ended."""
         gone = self.tracks.missed > self.max_gap
         ended = self.tracks.taken(gone & (self.tracks.number >= 0))
         self.tracks = self.tracks.taken(~gone)
-        return ends(ended)
+        return ends(ended, shape)
 
     def begun(self, z: int, parts: Parts, edge: np.ndarray) -> list[tuple]:
         """Make tracks of new objects, as fast as their neighbours are; returns their events."""
@@ -180,7 +180,7 @@ class Linker:
             for number, other, (y, x), cut in zip(
                 new.number, self.parents(new), new.place, edge, strict=True
             )
-            if other >= 0 or not cut
+            if not cut  # at the border who came in lies beside others just as who parts from them
         ]
 
     def parents(self, new: Tracks) -> np.ndarray:
@@ -195,7 +195,10 @@ class Linker:
 
     def finish(self) -> list[tuple]:
         """Events of the objects that were not found in the last slices."""
-        return ends(self.tracks.taken((self.tracks.missed > 0) & (self.tracks.number >= 0)))
+        if self.before is None:
+            return []
+        lost = (self.tracks.missed > 0) & (self.tracks.number >= 0)
+        return ends(self.tracks.taken(lost), self.before[0].shape)
 
     def turned(self) -> Tracks:
         """The tracks, to be followed the other way from the last slice on, as new objects."""
@@ -206,15 +209,20 @@ class Linker:
         return tracks
 
 
-def ends(tracks: Tracks) -> list[tuple]:
-    """Events of objects that end: in another one (merge) or for themselves, inside the image."""
-    return [
-        ("end" if other < 0 else "merge", number, other, int(z), y, x, 0)
-        for number, other, (z, y, x), edge in zip(
-            tracks.number, tracks.inside, tracks.last, tracks.edge, strict=True
-        )
-        if other >= 0 or not edge
-    ]
+def ends(tracks: Tracks, shape: tuple[int, int]) -> list[tuple]:
+    """Events of objects that end: in another one (merge) or for themselves, inside the image.
+
+    ``shape`` (y, x): at the border of the image who goes out lies beside others just as who joins
+    them, and part of a cut cross-section may do so unseen; no merge is told there.
+    """
+    events = []
+    for i in np.flatnonzero(~tracks.edge):
+        z, y, x = tracks.last[i]
+        kind = "end" if tracks.inside[i] < 0 else "merge"
+        rim = min(y, x, shape[0] - 1 - y, shape[1] - 1 - x)
+        if kind == "end" or rim > np.sqrt(tracks.area[i] / np.pi):
+            events.append((kind, tracks.number[i], tracks.inside[i], int(z), y, x, 0))
+    return events
 
 
 def going_on(motion: np.ndarray, area: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-ROWS = 2**17  # points read at a time
+ROWS = 2**15  # points read at a time
 SORTED = 20_000  # rows at a time that are put in pieces
 
 

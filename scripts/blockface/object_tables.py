@@ -1,6 +1,6 @@
 """The tables of a dataset's objects, joined from the parts that the slabs' jobs measured."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from blockface.cross_sections import ROWS
+from blockface.errors import InputError
 from blockface.long_tables import in_pieces
 
 COLUMNS = (
@@ -33,24 +34,47 @@ INTENSITY = ("intensity_mean_grey", "intensity_sd_grey")
 
 
 def object_table(
-    table: pd.DataFrame, lines: list[pd.DataFrame], near: list[pd.DataFrame], contacts, intensity
-) -> pd.DataFrame:
-    """COLUMNS, one row per object of ``table`` (`measure.shapes`), whose columns are added to.
+    shapes: pd.DataFrame, lines: Iterable[pd.DataFrame], near: Iterable[pd.DataFrame], contacts,
+    intensity,
+) -> pd.DataFrame:  # fmt: skip
+    """COLUMNS, one row per object of ``shapes`` (`measure.shapes`, sorted by object_id).
 
     ``lines`` and ``near`` are the slabs' tables: of the centrelines, and the neighbours of rank 1.
     An object without a neighbour has nearest_id 0 and an empty nearest_distance_nm. With
     ``intensity``, when there was a stack, the columns INTENSITY follow.
     """
-    measured = stacked(lines).set_index("object_id")
-    measured = measured.reindex(table.object_id)
-    for name in measured:
-        table[name] = measured.pop(name).to_numpy()
-    near = stacked(near).set_index("object_id")
-    table["nearest_id"] = table.object_id.map(near.neighbour_id).fillna(0).astype(np.int64)
-    table["nearest_distance_nm"] = table.object_id.map(near.surface_distance_nm).astype(float)
-    both = pd.concat([contacts.object_a, contacts.object_b])
-    table["n_contacts"] = table.object_id.map(both.value_counts()).fillna(0).astype(np.int64)
-    return table[[*COLUMNS, *(INTENSITY if intensity else ())]]
+    ids = shapes.object_id.to_numpy()
+    table = {name: shapes[name].to_numpy() for name in shapes}
+    table |= spread_out(lines, ids)
+    table |= {"nearest_id": np.zeros(len(ids), np.int64)}
+    table |= {"nearest_distance_nm": np.full(len(ids), np.nan)}
+    for part in near:
+        at = np.searchsorted(ids, part.object_id)
+        table["nearest_id"][at] = part.neighbour_id
+        table["nearest_distance_nm"][at] = part.surface_distance_nm
+    both = np.concatenate([contacts.object_a, contacts.object_b])
+    table["n_contacts"] = np.bincount(np.searchsorted(ids, both), minlength=len(ids))
+    names = [*COLUMNS, *(INTENSITY if intensity else ())]
+    return pd.DataFrame({name: table[name] for name in names}, copy=False)
+
+
+def spread_out(parts: Iterable[pd.DataFrame], ids: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of all ``parts`` but object_id, a value for each of ``ids`` (sorted)."""
+    columns, seen = {}, np.zeros(len(ids), int)
+    for part in parts:
+        at = np.searchsorted(ids, part.object_id)
+        seen[at] += 1
+        for name in part.columns.drop("object_id"):
+            if name not in columns:
+                columns[name] = np.zeros(len(ids), part[name].dtype)
+            columns[name][at] = part[name]
+    if (seen != 1).any():
+        wrong = np.flatnonzero(seen != 1)[0]
+        raise InputError(
+            f"object {ids[wrong]} was measured {seen[wrong]} times, expected once; remove the "
+            "folders tables.slabs and run again"
+        )
+    return columns
 
 
 def neighbour_tables(folders: list[str], objects: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -79,9 +103,3 @@ def neighbour_table(near: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     last = near["rank"].where(near["rank"] > 0, np.inf)
     order = np.lexsort((near.neighbour_id, last, near.object_id))
     return near.iloc[order][list(NEIGHBOURS)].reset_index(drop=True)
-
-
-def stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """The rows of all parts; empty ones only give their columns."""
-    full = [part for part in parts if len(part)]
-    return pd.concat(full, ignore_index=True) if full else parts[0]

@@ -18,6 +18,7 @@ REACH = {2: 5.0, 3: 4.0}  # farthest distance, in mean spacings of the points
 TOGETHER = 256  # of them at a time
 BIN = 0.1  # width of a bin in mean spacings
 FEWEST = 10  # points below which a window says nothing
+UNSEEN = 0.05  # share of distances that may be larger than any that the window can hold whole
 FLAT = 1e-6  # a side whose normal is shorter, seen in the plane, is the plane's own
 
 
@@ -112,9 +113,8 @@ def _below(c: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 class Hosts:
     """The objects whose points count: a weight (n,), 0 for none, and how far they reach, in nm.
 
-    ``reach`` (n, 2, 3): from the point to the object's outermost faces at low and at high z, y, x,
-    and what must be left free beyond. An object is known whole only where it has room, so its
-    points are found only there.
+    ``reach`` (n, 2, 3): how far from the window's sides at low and at high z, y, x the point is at
+    least, as the object is known whole only where it has room.
     """
 
     weight: np.ndarray
@@ -131,7 +131,7 @@ class Hosts:
     @classmethod
     def all(cls, n: int) -> "Hosts":
         """Every point counts alike, wherever it lies."""
-        return cls(np.ones(n), np.zeros((n, 2, 3)))
+        return cls(np.ones(n), np.broadcast_to(0.0, (n, 2, 3)))
 
 
 @dataclass
@@ -170,8 +170,9 @@ def pair_sums(window: Window, points: np.ndarray, hosts: Hosts, edges: np.ndarra
     """Pairs in each bin, their sum corrected by translation, and what it is at random.
 
     Ohser & Stoyan 1981, Biometrical Journal 23: each pair counts as the inverse of the share of the
-    window in which it is seen when shifted; here of the room that the first one's object has. Of
-    many points, every nth is a first point.
+    window in which it is seen when shifted; here of the room that the first one's object has, the
+    mean over the shift and its reverse, of which one may lead out of the window. Of many points,
+    every nth is a first point.
     """
     d, n = points.shape[1], len(points)
     zero = np.zeros(len(edges) - 1)
@@ -186,7 +187,8 @@ def pair_sums(window: Window, points: np.ndarray, hosts: Hosts, edges: np.ndarra
         other = np.concatenate([np.asarray(k, int) for k in near])
         one, other = one[one != other], other[one != other]
         shift, room = points[other] - points[one], hosts.some(one).room(window)
-        free, seen = window.content(*room), window.overlap(shift, room)
+        free = window.content(*room)
+        seen = (window.overlap(shift, room) + window.overlap(-shift, room)) / 2
         number = np.searchsorted(edges, np.linalg.norm(shift, axis=1), "right") - 1
         ok = (number < len(zero)) & (seen > 1e-3 * free)
         pairs += np.bincount(number[ok], minlength=len(zero))
@@ -201,13 +203,16 @@ def nearest_neighbours(window: Window, points: np.ndarray, hosts: Hosts) -> tupl
 
     Only points nearer to their neighbour than to the rim count, each as the inverse of the share of
     its object's room that is left without a rim of that width (Hanisch 1984, Mathematische
-    Operationsforschung und Statistik 15).
+    Operationsforschung und Statistik 15). Nothing is told (NaN) of fewer than FEWEST such points,
+    nor where more than UNSEEN of all distances are beyond what fits in the window: it is too thin.
     """
     counted = np.flatnonzero(hosts.weight > 0)
     if min(len(points), len(counted)) < FEWEST:
         return np.nan, np.nan
     own, hosts = points[counted], hosts.some(counted)
     distance, room = cKDTree(points).query(own, 2)[0][:, 1], hosts.room(window)
+    if np.mean(distance > window.narrow / 2) > UNSEEN:
+        return np.nan, np.nan
     inner = window.inner(distance, room)
     seen = (distance <= window.depth(own)) & (inner > 0)
     if seen.sum() < FEWEST:
@@ -222,12 +227,15 @@ def pattern(
 ) -> Pattern:
     """Pattern of ``points`` (each (n, d)) in their ``windows``, added up over these.
 
-    Neighbours are all points; ``hosts`` (`Hosts` for each window) say which are looked at from.
+    Neighbours are all points; ``hosts`` (`Hosts` for each window) say which are looked at from, if
+    they are FEWEST at least.
     """
     empty = np.full(len(edges) - 1, np.nan)
     if len(edges) < 2:
         return Pattern(edges, empty, empty, np.nan, np.nan, np.nan)
     hosts = hosts or [Hosts.all(len(p)) for p in points]
+    if sum(np.count_nonzero(h.weight) for h in hosts) < FEWEST:
+        return Pattern(edges, empty, empty, np.nan, np.nan, np.nan)
     sums = [pair_sums(*given, edges) for given in zip(windows, points, hosts, strict=True)]
     pairs, found, random = (np.sum(part, axis=0) for part in zip(*sums, strict=True))
     g = np.divide(found, random, out=empty.copy(), where=random > 0)

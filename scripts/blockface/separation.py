@@ -74,7 +74,9 @@ def join_slabs(
     for how in METHODS:
         folders = [str(Path(slab, how)) for slab in slabs if Path(slab, how).is_dir()]
         if folders and how == "slices":
-            sources += Linked.of_all(folders, slices.Settings.of(across))
+            scratch = Path(volume).parent
+            scratch.mkdir(parents=True, exist_ok=True)
+            sources += Linked.of_all(folders, slices.Settings.of(across), scratch)
         elif folders:
             sources.append(Joined(folders))
     index, ids = join_objects(sources, volume, min_volume_um3)

@@ -40,9 +40,9 @@ class Kept:
     The file has no name, so nothing of it stays behind, whatever happens.
     """
 
-    def __init__(self):
-        """Nothing yet."""
-        self.file = tempfile.TemporaryFile()  # noqa: SIM115
+    def __init__(self, folder: str | Path):
+        """A file in ``folder``."""
+        self.file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         self.starts: list[int] = []
 
     def add(self, number: np.ndarray, cuts: list[Cut]) -> None:
@@ -61,8 +61,11 @@ class Linked:
     ``records``: what they were made from, slab by slab.
     """
 
-    def __init__(self, slabs: list[str], value: int, settings: Settings):
-        """Link the class ``value`` in the folders ``slabs`` that `slices.separate_slab` made."""
+    def __init__(self, slabs: list[str], value: int, settings: Settings, scratch: str | Path):
+        """Link the class ``value`` in the folders ``slabs`` that `slices.separate_slab` made.
+
+        What would fill the memory lies in a nameless file in the folder ``scratch``.
+        """
         found = [(json.loads(Path(s, "slab.json").read_text()), Path(s)) for s in slabs]
         found = sorted(((r, s) for r, s in found if r["z"][0] < r["z"][1]), key=lambda x: x[0]["z"])
         self.slabs = [(slice(*record["z"]), folder) for record, folder in found]
@@ -76,16 +79,16 @@ class Linked:
                 f"{slabs[-1]}: the slabs hold slices {[r['z'] for r, _ in found]} of "
                 f"{self.shape[0]}; remove the folders of slabs and run again"
             )
-        self.slices = Kept()
+        self.slices = Kept(scratch)
         self.events = np.zeros(0, EVENT)
         self.nodes = np.zeros(0, NODE)
         self.link(settings)
 
     @classmethod
-    def of_all(cls, slabs: list[str], settings: Settings) -> list["Linked"]:
+    def of_all(cls, slabs: list[str], settings: Settings, scratch: str | Path) -> list["Linked"]:
         """One for each class in the slabs."""
         names = json.loads(Path(slabs[0], "slab.json").read_text())["names"]
-        return [cls(slabs, int(value), settings) for value in names]
+        return [cls(slabs, int(value), settings, scratch) for value in names]
 
     def link(self, settings: Settings) -> None:
         """Go through all slices: first some backwards, then all from the first one on."""

@@ -56,18 +56,15 @@ def crossings(planes: list[Window], lines: Iterable[pd.DataFrame], ids: np.ndarr
     return [points for points, _ in each], [whose for _, whose in each]
 
 
-def in_layers(at: np.ndarray, shape, spacing) -> tuple[list[Window], list[np.ndarray]]:
-    """Layers of the volume as windows, and which of the points ``at`` (n, 3) are in each.
-
-    The points are told from the layer's corner.
-    """
-    size = np.asarray(shape) * np.asarray(spacing, float)
+def in_layers(at: np.ndarray, shape, spacing) -> list[Hosts]:
+    """The points ``at`` (n, 3) of each layer of the volume, looked at from there to all others."""
     edges = np.r_[0, np.cumsum(layer_heights(shape[0]))] * float(spacing[0])
-    windows, points = [], []
+    hosts = []
     for low, high in pairwise(edges):
-        windows.append(Window([high - low, *size[1:]]))
-        points.append(at[(at[:, 0] >= low) & (at[:, 0] < high)] - [low, 0, 0])
-    return windows, points
+        reach = np.array([[low, 0, 0], [edges[-1] - high, 0, 0]])
+        inside = (at[:, 0] >= low) & (at[:, 0] < high)
+        hosts.append(Hosts(inside.astype(float), np.broadcast_to(reach, (len(at), 2, 3))))
+    return hosts
 
 
 def boxes_of(index: pd.DataFrame, spacing) -> np.ndarray:
@@ -98,19 +95,19 @@ def class_pattern(
     if is_fibrous(objects, order):
         space, windows = "plane", planes_across(axis, shape, spacing)
         points, whose = crossings(windows, lines, objects.object_id.to_numpy())
-        layers = windows, points
+        parts = [([w], [p], None) for w, p in zip(windows, points, strict=True)]
     else:
         at = objects[[f"centroid_{a}_nm" for a in "zyx"]].to_numpy(float)
-        space, layers = "3-D", in_layers(at, shape, spacing)
-        windows = [Window(np.asarray(shape) * np.asarray(spacing, float))]
+        space, windows = "3-D", [Window(np.asarray(shape) * np.asarray(spacing, float))]
         points, whose = [at], [np.arange(len(at))]
+        parts = [(windows, points, [hosts]) for hosts in in_layers(at, shape, spacing)]
     edges, boxes = bins(windows, points), boxes_of(index, spacing)
     whole = {"all": pattern(windows, points, edges)}
     for name in ("inside", "unbiased"):
         given = boxes, getattr(weights, name)
         hosts = [hosts_of(*of, *given) for of in zip(windows, points, whose, strict=True)]
         whole[name] = pattern(windows, points, edges, hosts)
-    each = [pattern([w], [p], edges) for w, p in zip(*layers, strict=True)]
+    each = [pattern(*where, edges, hosts) for *where, hosts in parts]
     rows = {}
     for measure, name in (
         ("nearest_centre_{}_nm_mean", "nearest"),

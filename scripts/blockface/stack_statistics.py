@@ -136,10 +136,10 @@ def class_rows(objects: pd.DataFrame, weights: Weights, shape, spacing) -> dict[
     ):
         each = np.nan_to_num(amount.to_numpy(float))
         parts = each @ weights.layers / (volume * height) if len(each) else np.zeros(len(height))
+        unbiased = each @ weights.unbiased / volume if weights.number == weights.number else np.nan
         rows[name] = {
             "all": each.sum() / volume, "inside": each @ weights.inside / volume,
-            "unbiased": weights.number / volume if name.startswith("number") else np.nan,
-            **spread_of(parts),
+            "unbiased": unbiased, **spread_of(parts),
         }  # fmt: skip
     for name in measures_of(objects):
         values = objects[name].to_numpy(float)

@@ -36,7 +36,7 @@ def stack_tables(
     rows, diameters, radial = {}, [], []
     for name in sorted({*classes, *objects["class"]}):
         own = (objects["class"] == name).to_numpy()
-        part = objects[own].reset_index(drop=True)
+        part = objects if own.all() else objects[own].reset_index(drop=True)  # no copy of all
         weights = Weights(part, index[own], shares[own], shape)
         axis, spread = mean_direction(direction_vectors(part), part.length_nm.to_numpy(float))
         given = part, index[own], weights, axis, spread[0], lines()

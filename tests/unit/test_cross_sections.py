@@ -184,10 +184,12 @@ def test_how_many_rows_are_held_at_a_time_changes_nothing(tmp_path, monkeypatch)
     monkeypatch.setattr("blockface.tables.WAITING_BYTES", 1)
     monkeypatch.setattr("blockface.object_rows.ROWS", 1)
     monkeypatch.setattr("blockface.cross_sections.ROWS", 20)
+    monkeypatch.setattr("blockface.object_tables.ROWS", 2)
     monkeypatch.setattr("blockface.long_tables.SORTED", 7)
     monkeypatch.setattr("blockface.contacts.FACES", 10)
     few = tables(tmp_path / "few", labels, SPACINGS[0], 2)
     assert len(whole["cross_sections"]) > 200
     assert len(whole["contacts"]) > 0
+    assert whole["neighbours"].object_id.nunique() > 2
     for name in NAMES:
         pd.testing.assert_frame_equal(few[name], whole[name], obj=name)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 
 from blockface.point_pattern import Hosts, Window, bins, pattern
 
@@ -127,7 +128,7 @@ def test_objects_inside_are_freed_of_the_border_by_their_room():
 
     All points in the volume are known, boxes only where they lie in it whole.
     """
-    rng, mean, near = np.random.default_rng(3), [], []
+    rng, mean, near, far = np.random.default_rng(3), [], [], []
     for _ in range(6):
         points = rng.uniform(-1500, SIZE + 1500, (6000, 3))
         half = np.full((6000, 3), 20.0)
@@ -148,6 +149,7 @@ def test_objects_inside_are_freed_of_the_border_by_their_room():
         found = [pattern(window, [points], edges, h) for h in (None, [plain], [hosts])]
         mean.append([true.mean(), *(f.nearest for f in found)])
         near.append([f.g[0] for f in found])
+        far.append([f.g[15:].mean() for f in found])
     true, every, plain, unbiased = np.mean(mean, axis=0)
     assert every == pytest.approx(true, rel=0.03)
     assert unbiased == pytest.approx(true, rel=0.03)
@@ -155,6 +157,49 @@ def test_objects_inside_are_freed_of_the_border_by_their_room():
     every, plain, unbiased = np.mean(near, axis=0)
     assert unbiased == pytest.approx(every, rel=0.06)
     assert plain > 1.1 * every
+    assert np.mean(far, axis=0) == pytest.approx(1, abs=0.04)
+
+
+@pytest.mark.parametrize(
+    ("depth", "number", "told"), [(500, 500, False), (1000, 200, False), (3000, 500, True)]
+)
+def test_a_stack_thinner_than_the_distances_tells_none(depth, number, told):
+    """Where it were told, random points would read as clusters: those far apart are not seen."""
+    rng, size, ratio = np.random.default_rng(4), np.array([depth, 10_000.0, 10_000.0]), []
+    for _ in range(20):
+        points = [rng.uniform(0, size, (number, 3))]
+        ratio.append(pattern([Window(size)], points, bins([Window(size)], points)).regularity)
+    assert np.isfinite(ratio).mean() == told
+    if told:
+        assert np.mean(ratio) == pytest.approx(1, abs=0.03)
+
+
+def test_distances_and_pairs_of_random_points_are_counted_as_by_hand():
+    """Two windows of which one holds four times as many points."""
+    windows = [plane((1, 0, 0))] * 2
+    points = [at_random(windows[0], n, s) for s, n in enumerate((1500, 6000))]
+    found = pattern(windows, points, bins(windows, points))
+    each = [pattern([w], [p], found.edges) for w, p in zip(windows, points, strict=True)]
+    share = np.array([len(p) for p in points]) / sum(map(len, points))
+    assert found.nearest == pytest.approx(share @ [e.nearest for e in each])
+    for one, where in zip(each, points, strict=True):
+        density = len(where) / windows[0].whole
+        assert one.nearest == pytest.approx(0.5 / np.sqrt(density), rel=0.05)
+        assert one.nearest_sd == pytest.approx(np.sqrt((1 / np.pi - 0.25) / density), rel=0.08)
+        apart = cdist(where, where).ravel()
+        counted = np.histogram(apart[apart > 0], found.edges)[0]
+        assert one.pairs.tolist() == counted.tolist()
+    assert found.pairs == pytest.approx(each[0].pairs + each[1].pairs)
+
+
+def test_one_object_inside_tells_nothing():
+    points = np.random.default_rng(5).uniform(0, SIZE, (200, 3))
+    hosts = Hosts((np.arange(200) == 7).astype(float), np.zeros((200, 2, 3)))
+    window = [Window(SIZE)]
+    found = pattern(window, [points], bins(window, [points]), [hosts])
+    assert len(found.g) > 10
+    assert np.isnan(found.g).all()
+    assert np.isnan(found.nearest)
 
 
 def test_too_few_points_say_nothing():

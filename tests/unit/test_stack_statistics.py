@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 
 from blockface.directions import mean_direction, watson_kappa
+from blockface.point_pattern import Window, bins, pattern
+from blockface.spatial import boxes_of, distribution, hosts_of, in_layers, planes_across
 from blockface.stack_statistics import layer_heights, mean, median, miles_lantuejoul, sd
 from blockface.summary import stack_tables
 
@@ -222,6 +224,71 @@ def test_parallel_fibrils_are_looked_at_across_their_direction_and_balls_in_3d()
     rows = balls["summary"].set_index("measure")
     told = rows.loc["clark_evans_ratio_3d", ["all", "inside", "unbiased"]].tolist()
     assert told == pytest.approx([1, 1, 1], abs=0.05)
+
+
+def test_each_object_inside_has_the_room_that_its_weight_says():
+    _, index, _, _ = population(np.random.default_rng(8), 300, 900.0)
+    window, boxes = Window(SIZE), boxes_of(index, SPACING)
+    points = boxes.mean(axis=1)
+    hosts = hosts_of(window, points, np.arange(300), boxes, np.ones(300))
+    weight, room = miles_lantuejoul(index, SHAPE), window.content(*hosts.room(window))
+    fits = weight > 0
+    assert fits.sum() > 200
+    assert (weight * room)[fits] == pytest.approx(np.full(fits.sum(), window.whole))
+
+
+def test_planes_lie_in_the_middles_of_equal_layers():
+    planes = planes_across(np.array([0.9, 0.1, -0.2]), SHAPE, SPACING)
+    assert [p.at[0] for p in planes] == pytest.approx((np.arange(8) + 0.5) * SIZE[0] / 8)
+    assert all(p.at[1:] == pytest.approx(SIZE[1:] / 2) for p in planes)
+
+
+def test_the_pattern_seen_from_objects_inside_misses_the_long_ones_unless_weighted():
+    """Short rods lie in pairs, long ones alone, and are cut more often."""
+    rng, found = np.random.default_rng(9), []
+    for _ in range(6):
+        objects, index, layers, lines = population(rng, 2000)
+        length = np.where(np.arange(2000) < 1000, 60.0, 2400.0)
+        objects.loc[500:999, ["centroid_z_nm", "centroid_y_nm", "centroid_x_nm"]] = (
+            objects.loc[:499, ["centroid_z_nm", "centroid_y_nm", "centroid_x_nm"]].to_numpy() + 9.0
+        )
+        ends = objects.centroid_y_nm - length / 2, objects.centroid_y_nm + length / 2
+        objects["touches_border"] = (ends[0] < 0) | (ends[1] > SIZE[1])
+        for a, size, count in zip("zx", SPACING[::2], SHAPE[::2], strict=True):
+            at = np.floor(objects[f"centroid_{a}_nm"] / size).clip(0, count - 1)
+            index[f"{a}0"], index[f"{a}1"] = at, at + 1
+        for side, at in zip(("y0", "y1"), ends, strict=True):
+            index[side] = np.clip(np.round(at / SPACING[1]), 0, SHAPE[1]).astype(int)
+        made = tables(objects, index, layers, lines)
+        rows = made["summary"].set_index("measure").loc["nearest_centre_3d_nm_mean"]
+        g = made["radial_distribution"].iloc[0][["g", "g_inside", "g_unbiased"]]
+        found.append([*rows[["all", "inside", "unbiased"]], *g])
+    every, inside, unbiased, *g = np.mean(found, axis=0)
+    assert unbiased == pytest.approx(every, rel=0.05)
+    assert inside < 0.9 * every
+    assert g[2] == pytest.approx(g[0], rel=0.12)
+    assert g[1] > 1.15 * g[0]
+
+
+@pytest.mark.parametrize("depth", [24, 80])
+def test_layers_of_random_points_have_the_g_of_the_whole_and_its_spread_is_theirs(depth):
+    rng, ratio = np.random.default_rng(10), []
+    shape = (depth, 400, 500)
+    size = np.array(shape) * SPACING
+    for _ in range(4):
+        points = rng.uniform(0, size, (3000, 3))
+        hosts = in_layers(points, shape, SPACING)
+        window = [Window(size)]
+        edges = bins(window, [points])
+        each = [pattern(window, [points], edges, [h]) for h in hosts]
+        g = np.array([e.g for e in each])
+        ratio += [e.regularity for e in each]
+        whole = dict.fromkeys(("all", "inside", "unbiased"), pattern(window, [points], edges))
+        told = distribution("3-D", whole, each)
+        assert g[:, 8:].mean(axis=0) == pytest.approx(told.g.to_numpy()[8:], abs=0.04)
+        assert told.g.iloc[8:].mean() == pytest.approx(1, abs=0.04)
+        assert told.spread.to_numpy() == pytest.approx(g.std(axis=0, ddof=1))
+    assert np.mean(ratio) == pytest.approx(1, abs=0.04)
 
 
 def test_where_the_border_cuts_all_the_pattern_is_told_of_all_alone():

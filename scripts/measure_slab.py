@@ -26,6 +26,9 @@ def main(*, objects, index, part, slab, slabs, threads, image=None):
         )
     table = read_table(index, INDEX).sort_values("object_id", ignore_index=True)
     rows = slab_rows(array.shape, int(slab), int(slabs))
+    if rows:  # no list of all objects is held, but of those that reach into the slab
+        there = (table.z1 > rows[0].start) & (table.z0 < rows[-1].stop)
+        table = table[there].reset_index(drop=True)
     making = Path(f"{part}.partial")
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from scipy.spatial import cKDTree
 
 from blockface.heap import give_back
-from blockface.long_tables import between, in_pieces
+from blockface.long_tables import between, by_object, in_pieces
 
 COLUMNS = (
     "object_id", "slice", "centroid_z_nm", "centroid_y_nm", "centroid_x_nm", "displacement_nm",
@@ -82,16 +82,10 @@ def centrelines(folders: list[str], ids: pd.Series) -> Iterator[pd.DataFrame]:
 
     ``ids`` are those of all objects, ascending.
     """
-    total = sum(pq.read_metadata(Path(f) / "centrelines.parquet").num_rows for f in folders)
-    ids = ids.to_numpy()
-    pieces = max(1, min(len(ids), total // ROWS + 1))
-    firsts = [part[0] for part in np.array_split(ids, pieces) if len(part)]
-    edges = np.append(firsts, ids[-1:] + 1) if len(ids) else np.array([0, 1])
-    with in_pieces(folders, "centrelines", "object_id", edges) as part:
-        for piece in range(pieces):
-            rows = part(piece).sort_values(["object_id", "point"], ignore_index=True)
-            rows[rows.columns[2:]] = rows[rows.columns[2:]].round(6) + 0.0
-            yield rows
+    for part in by_object(folders, "centrelines", ids.to_numpy(), ROWS):
+        rows = part.sort_values(["object_id", "point"], ignore_index=True)
+        rows[rows.columns[2:]] = rows[rows.columns[2:]].round(6) + 0.0
+        yield rows
 
 
 def sections_of(rows: pd.DataFrame, tangents: pd.DataFrame, first: int, spacing) -> pd.DataFrame:

@@ -59,6 +59,20 @@ def in_pieces(
         yield rows_of
 
 
+def by_object(folders: list[str], name: str, ids: np.ndarray, most: int) -> Iterator[pd.DataFrame]:
+    """Rows of ``name``.parquet of all folders by object_id, in pieces of about ``most`` rows.
+
+    ``ids`` are those of all objects, ascending; an object is whole in one piece. At least one.
+    """
+    total = sum(pq.read_metadata(Path(f) / f"{name}.parquet").num_rows for f in folders)
+    pieces = max(1, min(len(ids), total // most + 1))
+    firsts = [part[0] for part in np.array_split(ids, pieces) if len(part)]
+    edges = np.append(firsts, ids[-1:] + 1) if len(ids) else np.array([0, 1])
+    with in_pieces(folders, name, "object_id", edges) as part:
+        for piece in range(pieces):
+            yield part(piece)
+
+
 def _held_together(folders: list[str], name: str) -> Iterator[np.ndarray]:
     """Records of ``name``.parquet of all folders, about SORTED of them at a time; at least none."""
     held, count = [], 0

@@ -1,15 +1,13 @@
 """The tables of a dataset's objects, joined from the parts that the slabs' jobs measured."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
 from blockface.cross_sections import ROWS
 from blockface.errors import InputError
-from blockface.long_tables import in_pieces
+from blockface.long_tables import by_object
 
 COLUMNS = (
     "object_id", "class", "volume_um3", "surface_area_um2", "sphericity", "elongation",
@@ -83,14 +81,9 @@ def neighbour_tables(folders: list[str], objects: pd.DataFrame) -> Iterator[pd.D
     ``folders`` are the slabs' with neighbours.parquet; ``objects`` hold PLACE of all objects,
     sorted by object_id.
     """
-    total = sum(pq.read_metadata(Path(f) / "neighbours.parquet").num_rows for f in folders)
-    known, ids = objects.set_index("object_id"), objects.object_id.to_numpy()
-    pieces = max(1, min(len(ids), total // ROWS + 1))
-    firsts = [part[0] for part in np.array_split(ids, pieces) if len(part)]
-    edges = np.append(firsts, ids[-1:] + 1) if len(ids) else np.array([0, 1])
-    with in_pieces(folders, "neighbours", "object_id", edges) as part:
-        for piece in range(pieces):
-            yield neighbour_table(part(piece), known)
+    known = objects.set_index("object_id")
+    for near in by_object(folders, "neighbours", objects.object_id.to_numpy(), ROWS):
+        yield neighbour_table(near, known)
 
 
 def neighbour_table(near: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:

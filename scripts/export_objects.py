@@ -6,15 +6,13 @@ from pathlib import Path
 
 from blockface.exports import export_lines, export_meshes
 from blockface.long_tables import line_parts
-from blockface.tables import read_table
+from blockface.object_index import read_index
 from blockface.volume import open_volume
-
-INDEX = ("object_id", "class", "z0", "z1", "y0", "y1", "x0", "x1")
 
 
 def main(*, objects, index, centrelines, exports, formats, files, threads):
     """Write the ``formats`` (ply, swc) into the folder ``exports``, a file per class or object."""
-    table = read_table(index, INDEX)
+    table = read_index(index)
     making, each = Path(f"{exports}.partial"), files == "object"
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)

@@ -2,20 +2,15 @@
 
 from pathlib import Path
 
-import pandas as pd
-
-from blockface import object_tables
-from blockface.contacts import contact_table
+from blockface.contacts import contact_tables
 from blockface.cross_sections import centrelines, cross_sections
 from blockface.heap import give_back
-from blockface.long_tables import line_parts
-from blockface.measure import join_sums, shapes
+from blockface.long_tables import batches, line_parts
+from blockface.object_index import read_index
+from blockface.object_tables import neighbour_tables, object_tables
 from blockface.summary import stack_tables
-from blockface.tables import read_table, write_long_table, write_table
+from blockface.tables import write_long_table, write_parts, write_table
 from blockface.volume import open_volume, voxel_size
-
-NEAREST = ["object_id", "neighbour_id", "surface_distance_nm"]
-INDEX = ("object_id", "class", "voxels", "z0", "z1", "y0", "y1", "x0", "x1")
 
 
 def main(
@@ -41,33 +36,25 @@ def main(
     parts, pairs = (
         [folders] if isinstance(folders, str) else folders for folders in (parts, pairs)
     )
-    known = read_table(index, INDEX).sort_values("object_id", ignore_index=True)
-    write_long_table(cross_sections(parts, array.shape[0], where[1]), cross_sections_table)
+    known = read_index(index)
+    write_long_table(cross_sections(parts, *where), cross_sections_table)
     write_long_table(centrelines(parts, known.object_id), centrelines_table)
     give_back()
-
-    def read(folders, name, **which):
-        return (pd.read_parquet(Path(f) / f"{name}.parquet", **which) for f in folders)
-
-    contacts = contact_table(list(read(pairs, "contacts")), known, where[1])
-    write_table(contacts, contacts_table)
-    rows = shapes(join_sums(list(read(parts, "sums")), known), known, *where)
-    near = read(pairs, "neighbours", filters=[("rank", "==", 1)], columns=NEAREST)
-    rows = object_tables.object_table(rows, read(parts, "lines"), near, contacts, intensity)
-    del contacts, near
+    write_parts(contact_tables(pairs, known, where[1]), contacts_table)
+    lines, contacts, rows = (
+        Path(table).with_suffix(".parquet")
+        for table in (centrelines_table, contacts_table, objects_table)
+    )
+    write_parts(object_tables(parts, pairs, known, contacts, *where, intensity), objects_table)
     give_back()
-    lines = Path(centrelines_table).with_suffix(".parquet")
     classes = list(array.attrs["classes"].values())
-    layers = list(read(pairs, "layers"))
+    layers = batches([Path(folder) / "layers.parquet" for folder in pairs])
     found = stack_tables(rows, known, layers, lambda: line_parts([lines]), classes, *where)
     write_table(found["summary"], summary_table)
     write_table(found["diameters"], diameters_table)
     write_table(found["radial_distribution"], radial_table)
-    write_table(rows, objects_table)
-    rows = rows[list(object_tables.PLACE)].copy()
-    del known, layers
     give_back()
-    write_long_table(object_tables.neighbour_tables(pairs, rows), neighbours_table)
+    write_long_table(neighbour_tables(pairs, rows), neighbours_table)
 
 
 if __name__ == "__main__":

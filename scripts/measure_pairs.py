@@ -5,17 +5,16 @@ import shutil
 from pathlib import Path
 
 from blockface.contacts import slab_contacts
+from blockface.object_index import read_index
 from blockface.pair_rows import neighbour_rows
-from blockface.tables import Appended, read_table
+from blockface.tables import Appended
 from blockface.volume import open_volume, slab_rows
-
-INDEX = ("object_id", "class", "voxels", "z0", "z1", "y0", "y1", "x0", "x1")
 
 
 def main(*, objects, index, part, slab, slabs, settings, threads):
     """Write the tables of slab number ``slab`` of ``slabs`` into the directory ``part``."""
     array = open_volume(objects)
-    table = read_table(index, INDEX).sort_values("object_id", ignore_index=True)
+    table = read_index(index)
     rows = slab_rows(array.shape, int(slab), int(slabs))
     contacts, layers = slab_contacts(array, rows)
     making = Path(f"{part}.partial")

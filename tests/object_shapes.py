@@ -79,14 +79,22 @@ def tube(line, radius):
     tree, last = cKDTree(line), len(line) - 1
 
     def inside(z, y, x):
-        z, y, x = np.broadcast_arrays(z, y, x)
-        at = np.stack([z.ravel(), y.ravel(), x.ravel()], 1)
+        axes = z.ravel(), y.ravel(), x.ravel()
+        body = np.zeros([len(axis) for axis in axes], bool)
+        for part in np.array_split(line, 200):  # only what can be in it is looked at
+            ends = part.min(axis=0) - radius, part.max(axis=0) + radius
+            body[
+                *(slice(*a.searchsorted(e)) for a, e in zip(axes, np.transpose(ends), strict=True))
+            ] = True
+        near = np.nonzero(body)
+        at = np.stack([axis[n] for axis, n in zip(axes, near, strict=True)], 1)
         distance, nearest = tree.query(at, distance_upper_bound=radius)
         found = np.isfinite(distance)
         nearest[~found] = 0
         along = ((at - line[nearest]) * tangent[nearest]).sum(axis=1)
         beyond = ((nearest == 0) & (along < 0)) | ((nearest == last) & (along > 0))
-        return (found & ~beyond).reshape(z.shape)
+        body[near] = found & ~beyond
+        return body
 
     return inside
 

@@ -6,10 +6,12 @@ it along its axis.
 """
 
 import logging
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 
+from blockface.long_tables import by_object
 from blockface.measure import padded_blocks
 from blockface.truth import count_runs
 from blockface.volume import voxel_size
@@ -18,6 +20,7 @@ log = logging.getLogger(__name__)
 
 LAYERS = 8  # parts of equal depth between which the spread of a number is told
 FACES = 2**17  # kept before they are added up
+ROWS = 10_000  # of sums that are added up at a time
 MOMENTS = ("z", "y", "x", "zz", "yy", "xx", "zy", "zx", "yx")
 ADDED = ("faces", "area_nm2", *MOMENTS, "n_slices")
 PARTS = ("object_a", "object_b", *ADDED, "z0", "z1")
@@ -122,13 +125,24 @@ def add_up(parts: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(full).groupby(["object_a", "object_b"], as_index=False).agg(how)[list(PARTS)]
 
 
-def contact_table(parts: list[pd.DataFrame], index: pd.DataFrame, spacing) -> pd.DataFrame:
-    """COLUMNS, one row per touching pair, from the slabs' tables; ``index`` names the classes.
+def contact_tables(folders: list[str], index: pd.DataFrame, spacing) -> Iterator[pd.DataFrame]:
+    """The table of contacts (`contact_table`) by object_a, in pieces.
+
+    ``folders`` are the slabs' with contacts.parquet, ``index`` holds all objects, sorted by
+    object_id, and names their classes.
+    """
+    classes = index.set_index("object_id")["class"]
+    for part in by_object(folders, "contacts", index.object_id.to_numpy(), ROWS, "object_a"):
+        yield contact_table(part, classes, spacing)
+
+
+def contact_table(part: pd.DataFrame, classes: pd.Series, spacing) -> pd.DataFrame:
+    """COLUMNS, one row per touching pair, of slabs' tables; ``classes`` by object_id.
 
     The length is that of a straight strip with the second moment of the faces along their first
     principal axis, √(12 λ).
     """
-    sums = add_up(parts)
+    sums = add_up([part])
     area = sums.area_nm2.to_numpy()
     centre = sums[["z", "y", "x"]].to_numpy() / area[:, None]
     second = np.zeros((len(sums), 3, 3))
@@ -136,7 +150,6 @@ def contact_table(parts: list[pd.DataFrame], index: pd.DataFrame, spacing) -> pd
         i, j = "zyx".index(name[0]), "zyx".index(name[1])
         second[:, i, j] = second[:, j, i] = sums[name] / area - centre[:, i] * centre[:, j]
     longest = np.linalg.eigvalsh(second)[:, 2] if len(sums) else np.zeros(0)
-    classes = index.set_index("object_id")["class"]
     table = {"object_a": sums.object_a, "object_b": sums.object_b}
     table |= {f"class_{e}": sums[f"object_{e}"].map(classes).astype(str) for e in "ab"}
     table |= {

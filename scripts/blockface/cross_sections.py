@@ -60,13 +60,14 @@ def section_sums(z: int, sums: np.ndarray, index: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def cross_sections(folders: list[str], depth: int, spacing) -> Iterator[pd.DataFrame]:
+def cross_sections(folders: list[str], shape, spacing) -> Iterator[pd.DataFrame]:
     """The table, slice by slice and by object_id, in pieces of about ROWS rows.
 
-    ``folders`` are the slabs' with sections.parquet and tangents.parquet, ``depth`` the number of
-    slices of the volume.
+    ``folders`` are the slabs' with sections.parquet and tangents.parquet, ``shape`` and
+    ``spacing`` (nm) the volume's.
     """
     total = sum(pq.read_metadata(Path(f) / "sections.parquet").num_rows for f in folders)
+    depth = shape[0]
     pieces = min(depth, total // ROWS + 1)
     edges = np.arange(pieces + 1) * depth // pieces
     with in_pieces(folders, "tangents", "slice", edges) as tangents:

@@ -5,6 +5,8 @@ import pandas as pd
 from scipy.optimize import brentq
 from scipy.special import dawsn
 
+from blockface.tables import Columns
+
 AXES = ("direction_z", "direction_y", "direction_x")
 SPREADS = ("order_parameter", "dispersion_deg", "watson_kappa")
 LARGEST_KAPPA = 1e6
@@ -46,6 +48,6 @@ def watson_kappa(value: float) -> float:
     return float(brentq(excess, 1e-6, LARGEST_KAPPA)) if excess(LARGEST_KAPPA) > 0 else np.nan
 
 
-def direction_vectors(objects: pd.DataFrame) -> np.ndarray:
+def direction_vectors(objects: Columns | pd.DataFrame) -> np.ndarray:
     """Directions (n, 3) of the objects, z, y, x."""
-    return objects[list(AXES)].to_numpy(float)
+    return np.stack([objects[name] for name in AXES], 1).astype(float)

@@ -10,8 +10,8 @@ from blockface.classes import background_value, object_classes
 from blockface.errors import InputError
 from blockface.graph import BOX
 from blockface.intake import made_from
+from blockface.object_index import INDEX
 from blockface.stack import Stack
-from blockface.stitch import INDEX
 from blockface.volume import create_volume, resumable, slab_rows
 
 log = logging.getLogger(__name__)

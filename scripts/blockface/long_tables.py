@@ -13,6 +13,14 @@ ROWS = 2**15  # points read at a time
 SORTED = 20_000  # rows at a time that are put in pieces
 
 
+def batches(paths: list[str | Path]) -> Iterator[pd.DataFrame]:
+    """Tables of at most ROWS rows of the Parquet files ``paths``, one file after the other."""
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(ROWS):
+                yield batch.to_pandas()
+
+
 def line_parts(paths: list[str | Path]) -> Iterator[pd.DataFrame]:
     """Tables of whole centrelines, in the order of the Parquet files ``paths``."""
     for path in paths:
@@ -59,18 +67,25 @@ def in_pieces(
         yield rows_of
 
 
-def by_object(folders: list[str], name: str, ids: np.ndarray, most: int) -> Iterator[pd.DataFrame]:
-    """Rows of ``name``.parquet of all folders by object_id, in pieces of about ``most`` rows.
+def by_object(
+    folders: list[str], name: str, ids: np.ndarray, most: int, column: str = "object_id"
+) -> Iterator[pd.DataFrame]:
+    """Rows of ``name``.parquet of all folders by ``column``, in pieces of about ``most`` rows.
 
     ``ids`` are those of all objects, ascending; an object is whole in one piece. At least one.
     """
     total = sum(pq.read_metadata(Path(f) / f"{name}.parquet").num_rows for f in folders)
     pieces = max(1, min(len(ids), total // most + 1))
-    firsts = [part[0] for part in np.array_split(ids, pieces) if len(part)]
-    edges = np.append(firsts, ids[-1:] + 1) if len(ids) else np.array([0, 1])
-    with in_pieces(folders, name, "object_id", edges) as part:
+    with in_pieces(folders, name, column, edges_of(ids, pieces)) as part:
         for piece in range(pieces):
             yield part(piece)
+
+
+def edges_of(ids: np.ndarray, pieces: int) -> np.ndarray:
+    """Between what ids each of so many equal ``pieces`` of ``ids``, ascending, lies."""
+    if not len(ids):
+        return np.array([0, 1])
+    return np.append([part[0] for part in np.array_split(ids, pieces)], ids[-1] + 1)
 
 
 def _held_together(folders: list[str], name: str) -> Iterator[np.ndarray]:

@@ -59,41 +59,47 @@ def padded_blocks(
 
 def slab_sums(
     array, index: pd.DataFrame, rows: list[slice], sections=None, image=None
-) -> pd.DataFrame:
-    """Sums (columns SUMS) of the voxels in ``rows``.
+) -> Iterator[pd.DataFrame]:
+    """Sums (columns SUMS) of the voxels in ``rows``, in parts that are to be added; at least one.
 
     ``array`` is (z, y, x) uint32, ``index`` has its objects sorted by object_id. Moments are sums
     of voxel indices from the corner of the object's box, exact in float64. ``sections``, if given,
     is called with the ``section_sums`` of each slice. ``image``, if given, holds the grey values,
     of the same shape; without it their sums are 0.
     """
-    total = np.zeros((len(index), len(SUMS) - 1))
-    if rows and len(index):
-        spacing = voxel_size(array)
-        halo, pad = surface.REACH, surface.widest(spacing) + 1
-        for z, block in padded_blocks(array, rows, halo, pad):
-            depth = len(block) - 2 * halo
-            there = ((index.z1 > z) & (index.z0 < z + depth)).to_numpy()  # so work is what is there
-            near, sums = index[there], total[there]
-            mean = np.sqrt(near.voxels / (near.z1 - near.z0) / np.pi).to_numpy()
-            grey = None if image is None else image[z : z + depth]
-            for k in range(halo, halo + depth):
-                at = z + k - halo
-                moments = run_sums(block[k], at, pad, near)
-                sums[:, : len(MOMENTS) + 1] += moments
-                if sections is not None:
-                    sections(section_sums(at, moments, near))
-                add_surface(block, k, near, moments[:, 0], mean, spacing, sums)
-                if grey is not None:
-                    plane = block[k, pad:-pad, pad:-pad]
-                    sums[:, -len(GREY) :] += grey_sums(plane, grey[k - halo], near)
-            total[there] = sums
-            give_back()
-            log.info("sums: slice %d of %d to %d", z + depth, rows[0].start, rows[-1].stop)
-    found = total[:, 0] > 0
-    sums = pd.DataFrame(total[found], columns=list(SUMS[1:]))
-    sums.insert(0, "object_id", index.object_id.to_numpy()[found])
-    return sums
+    yield summed(index[:0], np.zeros((0, len(SUMS) - 1)))
+    if not rows or not len(index):
+        return
+    spacing = voxel_size(array)
+    halo, pad = surface.REACH, surface.widest(spacing) + 1
+    for z, block in padded_blocks(array, rows, halo, pad):
+        depth = len(block) - 2 * halo
+        near = index[
+            ((index.z1 > z) & (index.z0 < z + depth)).to_numpy()
+        ]  # so work is what is there
+        sums = np.zeros((len(near), len(SUMS) - 1))
+        mean = np.sqrt(near.voxels / (near.z1 - near.z0) / np.pi).to_numpy()
+        grey = None if image is None else image[z : z + depth]
+        for k in range(halo, halo + depth):
+            moments = run_sums(block[k], z + k - halo, pad, near)
+            sums[:, : len(MOMENTS) + 1] += moments
+            if sections is not None:
+                sections(section_sums(z + k - halo, moments, near))
+            add_surface(block, k, near, moments[:, 0], mean, spacing, sums)
+            if grey is not None:
+                plane = block[k, pad:-pad, pad:-pad]
+                sums[:, -len(GREY) :] += grey_sums(plane, grey[k - halo], near)
+        yield summed(near, sums)
+        give_back()
+        log.info("sums: slice %d of %d to %d", z + depth, rows[0].start, rows[-1].stop)
+
+
+def summed(index: pd.DataFrame, sums: np.ndarray) -> pd.DataFrame:
+    """Table SUMS of the objects of ``index`` that have voxels among those summed."""
+    found = sums[:, 0] > 0
+    table = pd.DataFrame(sums[found], columns=list(SUMS[1:]))
+    table.insert(0, "object_id", index.object_id.to_numpy()[found])
+    return table
 
 
 def positions(ids: np.ndarray, index: pd.DataFrame) -> np.ndarray:
@@ -170,10 +176,9 @@ def add_surface(block, k, index, area, mean, spacing, total) -> None:
         total[:, SUMS.index(column) - 1] += np.bincount(rows, values, len(index))
 
 
-def join_sums(parts: list[pd.DataFrame], index: pd.DataFrame) -> pd.DataFrame:
-    """Sums of all slabs added, one row per row of ``index``; their counts must agree with it."""
-    sums = pd.concat(parts).groupby("object_id").sum() if parts else pd.DataFrame(columns=SUMS)
-    sums = sums.reindex(index.object_id.to_numpy())
+def join_sums(sums: pd.DataFrame, index: pd.DataFrame) -> pd.DataFrame:
+    """Sums of all blocks added, one row per row of ``index``; their counts must agree with it."""
+    sums = sums.groupby("object_id").sum().reindex(index.object_id.to_numpy())
     wrong = np.flatnonzero(sums.voxels.to_numpy() != index.voxels.to_numpy())
     if len(wrong):
         first = wrong[0]

@@ -1,13 +1,15 @@
 """The tables of a dataset's objects, joined from the parts that the slabs' jobs measured."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from blockface.cross_sections import ROWS
 from blockface.errors import InputError
-from blockface.long_tables import by_object
+from blockface.long_tables import batches, by_object, edges_of, in_pieces
+from blockface.measure import join_sums, shapes
 
 COLUMNS = (
     "object_id", "class", "volume_um3", "surface_area_um2", "sphericity", "elongation",
@@ -28,61 +30,78 @@ NEIGHBOURS = (
     "surface_distance_nm", "centre_distance_nm",
 )  # fmt: skip
 PLACE = ("object_id", "class", "centroid_z_nm", "centroid_y_nm", "centroid_x_nm")
+OBJECTS = 5000  # at a time
 INTENSITY = ("intensity_mean_grey", "intensity_sd_grey")
 
 
+def object_tables(
+    parts: list[str], pairs: list[str], index: pd.DataFrame, contacts: str | Path, shape, spacing,
+    intensity: bool,
+) -> Iterator[pd.DataFrame]:  # fmt: skip
+    """The table of objects by object_id (`object_table`), in pieces of at most OBJECTS of them.
+
+    ``parts`` and ``pairs`` are the folders of the slabs as measure_slab and measure_pairs left
+    them, ``contacts`` is the table of contacts, ``index`` holds all objects, sorted by object_id.
+    """
+    ids = index.object_id.to_numpy()
+    pieces = len(ids) // OBJECTS + 1
+    edges, touching = edges_of(ids, pieces), contact_counts(contacts, ids)
+    with (
+        in_pieces(parts, "sums", "object_id", edges) as sums,
+        in_pieces(parts, "lines", "object_id", edges) as lines,
+        in_pieces(pairs, "neighbours", "object_id", edges) as near,
+    ):
+        for number, some in enumerate(np.array_split(np.arange(len(ids)), pieces)):
+            own = index.iloc[some]
+            rows = shapes(join_sums(sums(number), own), own, shape, spacing)
+            yield object_table(rows, lines(number), near(number), touching[some], intensity)
+
+
+def contact_counts(contacts: str | Path, ids: np.ndarray) -> np.ndarray:
+    """How many of ``contacts`` (a Parquet file) each of ``ids``, sorted, is part of."""
+    counts = np.zeros(len(ids), np.int64)
+    for some in batches([contacts]):
+        for side in (some.object_a, some.object_b):
+            np.add.at(counts, np.searchsorted(ids, side), 1)
+    return counts
+
+
 def object_table(
-    shapes: pd.DataFrame, lines: Iterable[pd.DataFrame], near: Iterable[pd.DataFrame], contacts,
-    intensity,
+    shapes: pd.DataFrame, lines: pd.DataFrame, near: pd.DataFrame, touching: np.ndarray,
+    intensity: bool,
 ) -> pd.DataFrame:  # fmt: skip
     """COLUMNS, one row per object of ``shapes`` (`measure.shapes`, sorted by object_id).
 
-    ``lines`` and ``near`` are the slabs' tables: of the centrelines, and the neighbours of rank 1.
-    An object without a neighbour has nearest_id 0 and an empty nearest_distance_nm. With
-    ``intensity``, when there was a stack, the columns INTENSITY follow.
+    ``lines`` and ``near`` are what was measured of the centrelines and of the neighbours of the
+    same objects, ``touching`` the number of contacts of each. An object without a neighbour has
+    nearest_id 0 and an empty nearest_distance_nm. With ``intensity``, when there was a stack, the
+    columns INTENSITY follow.
     """
     ids = shapes.object_id.to_numpy()
-    table = {name: shapes[name].to_numpy() for name in shapes}
-    table |= spread_out(lines, ids)
-    table |= {"nearest_id": np.zeros(len(ids), np.int64)}
-    table |= {"nearest_distance_nm": np.full(len(ids), np.nan)}
-    for part in near:
-        at = np.searchsorted(ids, part.object_id)
-        table["nearest_id"][at] = part.neighbour_id
-        table["nearest_distance_nm"][at] = part.surface_distance_nm
-    both = np.concatenate([contacts.object_a, contacts.object_b])
-    table["n_contacts"] = np.bincount(np.searchsorted(ids, both), minlength=len(ids))
-    names = [*COLUMNS, *(INTENSITY if intensity else ())]
-    return pd.DataFrame({name: table[name] for name in names}, copy=False)
-
-
-def spread_out(parts: Iterable[pd.DataFrame], ids: np.ndarray) -> dict[str, np.ndarray]:
-    """Columns of all ``parts`` but object_id, a value for each of ``ids`` (sorted)."""
-    columns, seen = {}, np.zeros(len(ids), int)
-    for part in parts:
-        at = np.searchsorted(ids, part.object_id)
-        seen[at] += 1
-        for name in part.columns.drop("object_id"):
-            if name not in columns:
-                columns[name] = np.zeros(len(ids), part[name].dtype)
-            columns[name][at] = part[name]
-    if (seen != 1).any():
-        wrong = np.flatnonzero(seen != 1)[0]
+    lines = lines.sort_values("object_id", ignore_index=True)
+    if not np.array_equal(lines.object_id, ids):
+        count = lines.object_id.value_counts().reindex(ids, fill_value=0)
+        wrong = count[count != 1]
         raise InputError(
-            f"object {ids[wrong]} was measured {seen[wrong]} times, expected once; remove the "
-            "folders tables.slabs and run again"
+            f"object {wrong.index[0]} was measured {wrong.iloc[0]} times, expected once; remove "
+            "the folders tables.slabs and run again"
         )
-    return columns
+    first = near[near["rank"] == 1].set_index("object_id")
+    nearest = first.neighbour_id.reindex(ids, fill_value=0).to_numpy()
+    distance = first.surface_distance_nm.reindex(ids).to_numpy()
+    table = pd.concat([shapes, lines.drop(columns="object_id")], axis=1)
+    table = table.assign(nearest_id=nearest, nearest_distance_nm=distance, n_contacts=touching)
+    return table[[*COLUMNS, *(INTENSITY if intensity else ())]]
 
 
-def neighbour_tables(folders: list[str], objects: pd.DataFrame) -> Iterator[pd.DataFrame]:
+def neighbour_tables(folders: list[str], objects: str | Path) -> Iterator[pd.DataFrame]:
     """The table of neighbours by object_id, in pieces of a limited number of rows.
 
-    ``folders`` are the slabs' with neighbours.parquet; ``objects`` hold PLACE of all objects,
-    sorted by object_id.
+    ``folders`` are the slabs' with neighbours.parquet, ``objects`` is the table of objects.
     """
-    known = objects.set_index("object_id")
-    for near in by_object(folders, "neighbours", objects.object_id.to_numpy(), ROWS):
+    known = pd.read_parquet(objects, columns=list(PLACE)).set_index("object_id")
+    known["class"] = known["class"].astype("category")
+    for near in by_object(folders, "neighbours", known.index.to_numpy(), ROWS):
         yield neighbour_table(near, known)
 
 

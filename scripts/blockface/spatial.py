@@ -13,6 +13,7 @@ import pandas as pd
 from blockface.contacts import LAYERS
 from blockface.point_pattern import Hosts, Window, bins, pattern
 from blockface.stack_statistics import Weights, layer_heights, spread_of
+from blockface.tables import Columns
 
 ALIGNED = 0.7  # order parameter from which objects have one direction
 LONG = 5.0  # median length over diameter from which they are long
@@ -22,9 +23,9 @@ COLUMNS = (
 )
 
 
-def is_fibrous(objects: pd.DataFrame, order: float) -> bool:
+def is_fibrous(objects: Columns, order: float) -> bool:
     """Whether objects with this order parameter are long and aligned."""
-    ratio = (objects.length_nm / objects.diameter_mean_nm).median()
+    ratio = pd.Series(objects["length_nm"] / objects["diameter_mean_nm"]).median()
     return bool(order >= ALIGNED and ratio >= LONG)
 
 
@@ -86,7 +87,7 @@ def hosts_of(
 
 
 def class_pattern(
-    objects: pd.DataFrame, index: pd.DataFrame, weights: Weights, axis, order, lines, shape, spacing
+    objects: Columns, index: pd.DataFrame, weights: Weights, axis, order, lines, shape, spacing
 ) -> tuple[dict, pd.DataFrame]:
     """Summary rows by measure, and the radial distribution (COLUMNS without class), of a class.
 
@@ -94,10 +95,10 @@ def class_pattern(
     """
     if is_fibrous(objects, order):
         space, windows = "plane", planes_across(axis, shape, spacing)
-        points, whose = crossings(windows, lines, objects.object_id.to_numpy())
+        points, whose = crossings(windows, lines, objects["object_id"])
         parts = [([w], [p], None) for w, p in zip(windows, points, strict=True)]
     else:
-        at = objects[[f"centroid_{a}_nm" for a in "zyx"]].to_numpy(float)
+        at = np.stack([objects[f"centroid_{a}_nm"] for a in "zyx"], 1)
         space, windows = "3-D", [Window(np.asarray(shape) * np.asarray(spacing, float))]
         points, whose = [at], [np.arange(len(at))]
         parts = [(windows, points, [hosts]) for hosts in in_layers(at, shape, spacing)]

@@ -5,14 +5,16 @@ where that can be, and with its spread between layers: parts of equal depth of t
 an object counts by the share of its voxels there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from blockface.contacts import LAYERS
 from blockface.directions import AXES, SPREADS, direction_vectors, mean_direction
 from blockface.modes import Modes, find_modes
+from blockface.tables import Columns
 
 COLUMNS = ("class", "measure", "all", "inside", "unbiased", "spread", "layers")
 PLACES = (  # beginnings of columns that tell where an object is, not what it is like
@@ -23,10 +25,10 @@ MODES = "diameter_mean_nm"  # the measure whose modes are told
 BINS = 60
 
 
-def measures_of(objects: pd.DataFrame) -> list[str]:
+def measures_of(objects: Columns | pd.DataFrame) -> list[str]:
     """Columns of objects.csv that measure an object: numbers, but no ids, places or directions."""
-    names = objects.select_dtypes("number").columns
-    return [n for n in names if not n.startswith(PLACES) and objects[n].dtype != bool]
+    numbers = [n for n, kind in objects.dtypes.items() if is_numeric_dtype(kind)]
+    return [name for name in numbers if not name.startswith(PLACES)]
 
 
 class Weights:
@@ -35,9 +37,9 @@ class Weights:
     ``layers`` (n, layers) are the shares of an object's voxels by layer.
     """
 
-    def __init__(self, objects: pd.DataFrame, index: pd.DataFrame, layers: np.ndarray, shape):
+    def __init__(self, objects: Columns, index: pd.DataFrame, layers: np.ndarray, shape):
         self.all = np.ones(len(objects))
-        self.inside = (~objects.touches_border.to_numpy(bool)).astype(float)
+        self.inside = (~objects["touches_border"].astype(bool)).astype(float)
         self.unbiased = self.inside * miles_lantuejoul(index, shape)
         self.layers = layers
 
@@ -78,13 +80,16 @@ def miles_lantuejoul(index: pd.DataFrame, shape) -> np.ndarray:
     return np.where((free > 0).all(axis=1), np.prod(room / np.maximum(free, 1), axis=1), 0)
 
 
-def layer_shares(layers: list[pd.DataFrame], ids: np.ndarray, depth: int) -> np.ndarray:
-    """Share (n, layers) of each object's voxels that lies in each layer; ``ids`` are sorted."""
-    table = pd.concat(layers)
+def layer_shares(layers: Iterable[pd.DataFrame], ids: np.ndarray, depth: int) -> np.ndarray:
+    """Share (n, layers) of each object's voxels that lies in each layer; ``ids`` are sorted.
+
+    ``layers`` are tables of their voxels by layer, which are added.
+    """
     shares = np.zeros((len(ids), min(LAYERS, depth)))
-    known = table[table.object_id.isin(ids)]
-    at = np.searchsorted(ids, known.object_id.to_numpy())
-    np.add.at(shares, (at, known.layer.to_numpy()), known.voxels.to_numpy(float))
+    for table in layers:
+        known = table[table.object_id.isin(ids)]
+        at = np.searchsorted(ids, known.object_id.to_numpy())
+        np.add.at(shares, (at, known.layer.to_numpy()), known.voxels.to_numpy(float))
     return shares / np.maximum(shares.sum(axis=1, keepdims=True), 1)
 
 
@@ -121,7 +126,7 @@ def median(values: np.ndarray, weight: np.ndarray) -> float:
     return float((values[low] + values[min(high, len(values) - 1)]) / 2)
 
 
-def class_rows(objects: pd.DataFrame, weights: Weights, shape, spacing) -> dict[str, dict]:
+def class_rows(objects: Columns, weights: Weights, shape, spacing) -> dict[str, dict]:
     """Rows of the summary of one class, by measure."""
     volume = float(np.prod(shape) * np.prod(spacing) / 1e9)
     height = layer_heights(shape[0]) / shape[0]
@@ -129,12 +134,12 @@ def class_rows(objects: pd.DataFrame, weights: Weights, shape, spacing) -> dict[
     counts = {"all": n, "inside": weights.inside.sum(), "unbiased": weights.number}
     rows = {"n_objects": {**counts, "spread": np.nan, "layers": 0}}
     for name, amount in (
-        ("volume_fraction", objects.volume_um3),
-        ("number_density_per_um3", pd.Series(1.0, objects.index)),
-        ("length_density_um_per_um3", objects.length_nm / 1e3),
-        ("surface_density_um2_per_um3", objects.surface_area_um2),
+        ("volume_fraction", objects["volume_um3"]),
+        ("number_density_per_um3", np.ones(len(objects))),
+        ("length_density_um_per_um3", objects["length_nm"] / 1e3),
+        ("surface_density_um2_per_um3", objects["surface_area_um2"]),
     ):
-        each = np.nan_to_num(amount.to_numpy(float))
+        each = np.nan_to_num(amount)
         parts = each @ weights.layers / (volume * height) if len(each) else np.zeros(len(height))
         unbiased = each @ weights.unbiased / volume if weights.number == weights.number else np.nan
         rows[name] = {
@@ -142,18 +147,18 @@ def class_rows(objects: pd.DataFrame, weights: Weights, shape, spacing) -> dict[
             "unbiased": unbiased, **spread_of(parts),
         }  # fmt: skip
     for name in measures_of(objects):
-        values = objects[name].to_numpy(float)
+        values = objects[name].astype(float)
         for function in (mean, median, sd):
             rows[f"{name}_{function.__name__}"] = weights.row(function, values)
     return rows | direction_rows(objects, weights) | mode_rows(objects, weights)
 
 
-def direction_rows(objects: pd.DataFrame, weights: Weights) -> dict[str, dict]:
+def direction_rows(objects: Columns, weights: Weights) -> dict[str, dict]:
     """Mean direction, weighted by length, and its dispersion.
 
     ``direction_between_layers_deg`` is the root mean square angle of the layers' axes to it.
     """
-    vectors, length = direction_vectors(objects), np.nan_to_num(objects.length_nm.to_numpy(float))
+    vectors, length = direction_vectors(objects), np.nan_to_num(objects["length_nm"])
     sets = {"all": weights.all, "inside": weights.inside, "unbiased": weights.unbiased}
     found = {name: mean_direction(vectors, length * w) for name, w in sets.items()}
     layers = [mean_direction(vectors, length * w) for w in weights.layers.T]
@@ -171,9 +176,9 @@ def direction_rows(objects: pd.DataFrame, weights: Weights) -> dict[str, dict]:
     return rows
 
 
-def mode_rows(objects: pd.DataFrame, weights: Weights) -> dict[str, dict]:
+def mode_rows(objects: Columns, weights: Weights) -> dict[str, dict]:
     """Number, place and share of the modes of the diameters; of all objects and of those inside."""
-    values = objects[MODES].to_numpy(float)
+    values = objects[MODES]
     ok = np.isfinite(values)
     each: dict[str, Modes] = {
         "all": find_modes(values[ok]),
@@ -199,14 +204,14 @@ def table_of(rows: dict[str, dict[str, dict]]) -> pd.DataFrame:
     return table.astype({"class": str, "measure": str, **kinds})
 
 
-def diameter_histogram(objects: pd.DataFrame, weights: Weights) -> pd.DataFrame:
+def diameter_histogram(objects: Columns, weights: Weights) -> pd.DataFrame:
     """Distribution of the diameters of one class: low_nm, high_nm, and objects in each bin.
 
     At most 60 bins of a round width; ``all``, ``inside`` and ``unbiased`` as in the summary,
     ``spread`` the SD between layers, each scaled to the number of all objects.
     """
     names = ["low_nm", "high_nm", "all", "inside", "unbiased", "spread"]
-    values = objects[MODES].to_numpy(float)
+    values = objects[MODES]
     ok = np.isfinite(values)
     if not ok.any():
         return pd.DataFrame({n: np.zeros(0) for n in names})

@@ -14,13 +14,12 @@ import zarr
 
 from blockface.errors import InputError
 from blockface.graph import BOX, EDGE, simplified
+from blockface.object_index import INDEX
 from blockface.objects import Settings
 from blockface.slab_graph import across
 from blockface.volume import create_volume, resumable, row_depth
 
 log = logging.getLogger(__name__)
-
-INDEX = ("object_id", "class", "voxels", *BOX)
 
 
 @dataclass

@@ -1,9 +1,12 @@
 """Tables on disk: text for people (CSV or TSV) and, beside it, Parquet for programs."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
@@ -21,30 +24,40 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> None:
 
     Both files appear whole or not at all: they are written under another name, then renamed.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    parquet = path.with_suffix(".parquet")
-    frame.to_parquet(f"{parquet}.part", index=False)
-    separator = "\t" if path.suffix == ".tsv" else ","
-    frame.to_csv(f"{path}.part", index=False, sep=separator, float_format="%.8g")
-    os.replace(f"{parquet}.part", parquet)
-    os.replace(f"{path}.part", path)
+    write_parts([frame], path)
+
+
+def write_parts(frames: Iterable[pd.DataFrame], path: str | Path) -> None:
+    """Write ``frames``, at least one, all of the same columns, one after the other as one table.
+
+    As `write_table`; no more than one frame is in memory.
+    """
+    with written(path) as (text, appended):
+        for number, frame in enumerate(frames):
+            appended(frame)
+            frame.to_csv(
+                text, index=False, header=number == 0, float_format="%.8g",
+                sep="\t" if Path(path).suffix == ".tsv" else ",",
+            )  # fmt: skip
 
 
 def write_long_table(frames: Iterable[pd.DataFrame], path: str | Path) -> None:
-    """Write ``frames``, one after the other, as one .csv and as Parquet beside it.
-
-    At least one frame, all of the same columns; no more than one is in memory. Both files appear
-    whole or not at all.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    parquet = path.with_suffix(".parquet")
-    with open(f"{path}.part", "wb") as text, Appended(f"{parquet}.part") as appended:
+    """As `write_parts`, as .csv with all digits, which are written many times faster."""
+    with written(path) as (text, appended):
         for number, frame in enumerate(frames):
             table = appended(frame)
             options = pyarrow.csv.WriteOptions(include_header=number == 0, quoting_style="none")
             pyarrow.csv.write_csv(table, text, options)
+
+
+@contextmanager
+def written(path: str | Path) -> Iterator[tuple[BinaryIO, "Appended"]]:
+    """The files of a table, to be written into; they get their names when all went well."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    parquet = path.with_suffix(".parquet")
+    with open(f"{path}.part", "wb") as text, Appended(f"{parquet}.part") as appended:
+        yield text, appended
     os.replace(f"{parquet}.part", parquet)
     os.replace(f"{path}.part", path)
 
@@ -111,3 +124,18 @@ def read_table(path: str | Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
             "columns are separated by tabs in .tsv and by commas in .csv files"
         )
     return frame
+
+
+class Columns:
+    """Columns of a Parquet file, of all its rows or of ``rows``, each read when it is asked for."""
+
+    def __init__(self, path: str | Path, rows: slice | np.ndarray = slice(None)):
+        self.path, self.rows = path, rows
+        schema = pq.read_schema(path)
+        self.dtypes = {field.name: field.type.to_pandas_dtype() for field in schema}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return pq.read_table(self.path, columns=[name]).column(0).to_numpy()[self.rows]
+
+    def __len__(self) -> int:
+        return len(self[next(iter(self.dtypes))])

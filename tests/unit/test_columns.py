@@ -30,7 +30,8 @@ def all_of(path, mask, spacing) -> pd.Series:
     labels = mask.astype(np.uint32)
     array, index = store(path, labels, spacing), index_of(labels)
     rows = slab_rows(labels.shape)
-    whole = shapes(join_sums([slab_sums(array, index, rows)], index), index, mask.shape, spacing)
+    sums = join_sums(pd.concat(slab_sums(array, index, rows)), index)
+    whole = shapes(sums, index, mask.shape, spacing)
     return pd.concat([whole.iloc[0], measured(array, index, rows)[0].iloc[0]])
 
 
@@ -54,8 +55,8 @@ def test_form_of_a_rod(tmp_path, axis, spacing):
     mask = mask_of(rod(axis, length, radius), rod_extent(axis, length, radius), spacing)
     labels = mask.astype(np.uint32)
     array, index = store(tmp_path / "o.zarr", labels, spacing), index_of(labels)
-    sums = slab_sums(array, index, slab_rows(mask.shape))
-    row = shapes(join_sums([sums], index), index, mask.shape, spacing).iloc[0]
+    sums = pd.concat(slab_sums(array, index, slab_rows(mask.shape)))
+    row = shapes(join_sums(sums, index), index, mask.shape, spacing).iloc[0]
     assert row.elongation == pytest.approx(length / radius / np.sqrt(3), rel=0.03)
     area, volume = 2 * np.pi * radius * (length + radius), np.pi * radius**2 * length
     assert row.sphericity == pytest.approx(np.cbrt(36 * np.pi * volume**2) / area, rel=0.04)

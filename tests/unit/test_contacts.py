@@ -17,7 +17,8 @@ SPACINGS = [(10.0, 10.0, 10.0), (50.0, 10.0, 13.0), (200.0, 10.0, 10.0)]
 def contacts(path, labels, spacing, slabs=1, name="fibril"):
     array = store(path, labels.astype(np.uint32), spacing)
     parts = [slab_contacts(array, slab_rows(labels.shape, s, slabs))[0] for s in range(slabs)]
-    return contact_table(parts, index_of(labels, name), spacing)
+    classes = index_of(labels, name).set_index("object_id")["class"]
+    return contact_table(pd.concat(parts), classes, spacing)
 
 
 def brute(labels, spacing):

@@ -1,5 +1,7 @@
 """What is told of a whole stack, on populations whose truth is known."""
 
+import tempfile
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -50,7 +52,10 @@ def population(rng, n, length=400.0, diameter=None, direction=None, name="fibril
 
 
 def tables(objects, index, layers, lines, classes=()):
-    return stack_tables(objects, index, [layers], lambda: [lines], list(classes), SHAPE, SPACING)
+    with tempfile.TemporaryDirectory() as folder:
+        objects.to_parquet(f"{folder}/objects.parquet")
+        given = f"{folder}/objects.parquet", index, [layers], lambda: [lines], list(classes)
+        return stack_tables(*given, SHAPE, SPACING)
 
 
 def summary(*parts, **more):

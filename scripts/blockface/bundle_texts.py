@@ -3,7 +3,7 @@
 from html import escape
 
 from blockface.bundle_pictures import AROUND, PLACE
-from blockface.corrections import TIMES
+from blockface.round_files import TIMES
 
 CORRECTED = "corrected"
 SCRIPT, NAPARI, README = "open_in_seg3d.py", "open_in_napari.py", "README.html"

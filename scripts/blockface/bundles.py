@@ -30,7 +30,8 @@ from blockface.errors import InputError
 from blockface.places import doubts
 from blockface.predicted import FILE, Prediction
 from blockface.review import entropy_table
-from blockface.rounds import RECORD, is_clutter, read_record
+from blockface.round_files import is_clutter
+from blockface.rounds import RECORD, read_record
 from blockface.scores import to_labels
 from blockface.seg3d import write_nrrd
 from blockface.volume import voxel_size

@@ -10,12 +10,12 @@ import pandas as pd
 from blockface.errors import InputError
 from blockface.misplaced import LEAST, found_elsewhere
 from blockface.priority import Priority
+from blockface.round_files import TIMES
 from blockface.rounds import REGIONS
 from blockface.scores import UNKNOWN, Scores, confusion
 
 log = logging.getLogger(__name__)
 
-TIMES = "times.tsv"
 ALL = "all"
 
 

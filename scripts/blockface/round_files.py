@@ -5,12 +5,17 @@ from functools import cache
 from hashlib import file_digest
 from pathlib import Path
 
-from blockface.corrections import TIMES
 from blockface.errors import InputError
-from blockface.rounds import is_clutter
 
+TIMES = "times.tsv"  # when a place was opened and saved
+CLUTTER = ("thumbs.db", "desktop.ini")  # that Windows leaves in folders; others are hidden
 ZARR_FILES = (".zarray", ".zattrs", ".zgroup")
 NOTES = (".txt", ".md", ".html", ".pdf", ".docx", ".py")  # are no annotations
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a file of this name is a system's own, left where somebody looked."""
+    return name.startswith(".") or name.lower() in CLUTTER
 
 
 def rounds(folder: str | Path) -> list[int]:

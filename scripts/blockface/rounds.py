@@ -25,7 +25,6 @@ OTHERS = (  # endings of images and segmentations that are not read
     ".hdf5", ".npy", ".am", ".hdr", ".img", ".raw", ".xcf", ".psd", ".vtm", ".vti", ".n5",
 )  # fmt: skip
 REGIONS, RECORD = "regions.tsv", "bundle.json"
-CLUTTER = ("thumbs.db", "desktop.ini")  # that Windows leaves in folders; others are hidden
 BOX = ("z0", "z1", "y0", "y1", "x0", "x1")
 Box = tuple[int, int, int, int, int, int]
 
@@ -114,11 +113,6 @@ def read_record(folder: Path) -> dict:
             f"{folder / RECORD}: cannot be read ({error}); copy the folder of the bundle "
             "again, or hand in its folder corrected/ alone and remove the rest"
         ) from None
-
-
-def is_clutter(name: str) -> bool:
-    """Whether a file of this name is a system's own, left where somebody looked."""
-    return name.startswith(".") or name.lower() in CLUTTER
 
 
 def of_a_bundle(folder: Path) -> bool:

@@ -46,6 +46,7 @@ def main(
         for table in (centrelines_table, contacts_table, objects_table)
     )
     write_parts(object_tables(parts, pairs, known, contacts, *where, intensity), objects_table)
+    write_long_table(neighbour_tables(pairs, known, rows), neighbours_table)
     give_back()
     classes = list(array.attrs["classes"].values())
     layers = batches([Path(folder) / "layers.parquet" for folder in pairs])
@@ -53,8 +54,6 @@ def main(
     write_table(found["summary"], summary_table)
     write_table(found["diameters"], diameters_table)
     write_table(found["radial_distribution"], radial_table)
-    give_back()
-    write_long_table(neighbour_tables(pairs, rows), neighbours_table)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from blockface.heap import give_back
+
 ROWS = 2**15  # points read at a time
 SORTED = 20_000  # rows at a time that are put in pieces
 
@@ -49,15 +51,8 @@ def in_pieces(
     a temporary file.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        kind = None
-        for rows in _held_together(folders, name):
-            kind = np.dtype(rows.dtype.descr)
-            piece = np.searchsorted(edges, rows[column], "right") - 1
-            order = np.argsort(piece, kind="stable")
-            numbers, firsts = np.unique(piece[order], return_index=True)
-            for number, some in zip(numbers, np.split(order, firsts[1:]), strict=False):
-                with open(Path(scratch, str(number)), "ab") as file:
-                    file.write(rows[some].tobytes())
+        kind = _put_in_pieces(folders, name, column, edges, scratch)
+        give_back()
 
         def rows_of(number: int) -> pd.DataFrame:
             path = Path(scratch, str(number))
@@ -65,6 +60,19 @@ def in_pieces(
             return pd.DataFrame({field: kept[field] for field in kind.names})
 
         yield rows_of
+
+
+def _put_in_pieces(folders, name, column, edges, scratch) -> np.dtype:
+    """Put the rows of piece i into the file i in ``scratch``; what a row is."""
+    for rows in _held_together(folders, name):
+        kind = np.dtype(rows.dtype.descr)
+        piece = np.searchsorted(edges, rows[column], "right") - 1
+        order = np.argsort(piece, kind="stable")
+        numbers, firsts = np.unique(piece[order], return_index=True)
+        for number, some in zip(numbers, np.split(order, firsts[1:]), strict=False):
+            with open(Path(scratch, str(number)), "ab") as file:
+                file.write(rows[some].tobytes())
+    return kind
 
 
 def by_object(
@@ -86,6 +94,14 @@ def edges_of(ids: np.ndarray, pieces: int) -> np.ndarray:
     if not len(ids):
         return np.array([0, 1])
     return np.append([part[0] for part in np.array_split(ids, pieces)], ids[-1] + 1)
+
+
+def those_of(table: pd.DataFrame, ids: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+    """Rows of ``table`` whose object_id is one of ``ids``, ascending, and which of them it is."""
+    own = table.object_id.to_numpy()
+    at = np.searchsorted(ids, own)
+    there = np.append(ids, -1)[at] == own
+    return table[there], at[there]
 
 
 def _held_together(folders: list[str], name: str) -> Iterator[np.ndarray]:

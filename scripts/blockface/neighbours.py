@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import numpy as np
-import pandas as pd
 from scipy.spatial import cKDTree
 
 from blockface.surfaces import Surfaces, box_gaps
@@ -18,17 +17,29 @@ class Candidates:
     of a near object can be hangs on its size.
     """
 
-    def __init__(self, index: pd.DataFrame, spacing, among: np.ndarray | None = None):
-        self.lo = index[["z0", "y0", "x0"]].to_numpy() * np.asarray(spacing, float)
-        self.hi = index[["z1", "y1", "x1"]].to_numpy() * np.asarray(spacing, float)
-        self.centre = (self.lo + self.hi) / 2
-        self.half = np.linalg.norm(self.hi - self.lo, axis=1) / 2
-        among = np.arange(len(index)) if among is None else among
-        half = self.half[among]
+    def __init__(self, surfaces: Surfaces, among: np.ndarray | None = None):
+        self.surfaces = surfaces
+        among = np.arange(len(surfaces.ids)) if among is None else among
+        half = self.half(among)
         size = np.ceil(np.log2(np.maximum(half / np.median(half), 1))) if len(among) else half
-        alike = [among[size == level] for level in np.unique(size)]
-        self.groups = [(rows, self.half[rows].max(), cKDTree(self.centre[rows])) for rows in alike]
+        self.groups = [
+            (among[alike], half[alike].max(), cKDTree(self.centre(among[alike])))
+            for alike in (size == level for level in np.unique(size))
+        ]
         self.first: dict[int, tuple[np.ndarray, np.ndarray, float]] = {}
+
+    def box(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Box (..., 3) and (..., 3), nm, of the objects at ``rows`` (...)."""
+        surfaces = self.surfaces
+        return surfaces.lo[rows] * surfaces.spacing, surfaces.hi[rows] * surfaces.spacing
+
+    def centre(self, rows: np.ndarray) -> np.ndarray:
+        """Middle of the boxes, nm."""
+        return np.add(*self.box(rows)) / 2
+
+    def half(self, rows: np.ndarray) -> np.ndarray:
+        """Half of the boxes' diagonals, nm."""
+        return np.linalg.norm(np.subtract(*self.box(rows)), axis=-1) / 2
 
     def look_ahead(self, rows: np.ndarray) -> None:
         """Find the first batches of objects at ``rows`` in one go; earlier ones are forgotten."""
@@ -40,14 +51,15 @@ class Candidates:
         The ``k`` whose centres are nearest are looked at in each group.
         """
         found, bound = [np.zeros((len(rows), 0), int)], np.full(len(rows), np.inf)
+        centre, half = self.centre(rows), self.half(rows)
         for own, limit, tree in self.groups:
             some = min(k, tree.n)
-            distance, at = tree.query(self.centre[rows], [*range(1, some + 1)])
+            distance, at = tree.query(centre, [*range(1, some + 1)])
             found.append(own[at])
             if some < tree.n:
-                bound = np.minimum(bound, distance[:, -1] - self.half[rows] - limit)
+                bound = np.minimum(bound, distance[:, -1] - half - limit)
         others = np.concatenate(found, axis=1)
-        gaps = box_gaps(self.lo[rows, None], self.hi[rows, None], self.lo[others], self.hi[others])
+        gaps = box_gaps(*self.box(rows[:, None]), *self.box(others))
         itself = others == rows[:, None]
         return [
             (o[~i], g[~i], far) for o, g, i, far in zip(others, gaps, itself, bound, strict=True)
@@ -67,9 +79,7 @@ class Candidates:
             done, k = max(done, bound), k * 4
 
 
-def nearest(
-    row: int, k: int, surfaces: Surfaces, candidates: Candidates
-) -> list[tuple[float, int]]:
+def nearest(row: int, k: int, candidates: Candidates) -> list[tuple[float, int]]:
     """The ``k`` objects nearest to object number ``row``: (surface distance nm, row), in order.
 
     Of those at the same distance, the one whose box is centred nearer comes first, then the one
@@ -77,12 +87,12 @@ def nearest(
     """
     best: list[tuple[float, float, int]] = []
     for rows, gaps in candidates.batches(row):
-        for other, gap in zip(rows.tolist(), gaps.tolist(), strict=True):
+        apart = np.linalg.norm(candidates.centre(rows) - candidates.centre(row), axis=1)
+        for other, gap, far in zip(rows.tolist(), gaps.tolist(), apart.tolist(), strict=True):
             limit = best[k - 1][0] if len(best) >= k else np.inf
             if gap > limit:
                 return [(distance, at) for distance, _, at in best]
-            distance = surfaces.gap(row, other, limit)
+            distance = candidates.surfaces.gap(row, other, limit)
             if distance <= limit and distance < np.inf:
-                apart = float(np.linalg.norm(candidates.centre[row] - candidates.centre[other]))
-                best = sorted([*best, (distance, apart, other)])[:k]
+                best = sorted([*best, (distance, far, other)])[:k]
     return [(distance, at) for distance, _, at in best]

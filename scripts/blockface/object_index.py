@@ -20,8 +20,7 @@ def read_index(path: str | Path, rows: list[slice] | None = None) -> pd.DataFram
     InputError
         The file is missing, or a column is.
     """
-    table = read_table(path, INDEX)[list(INDEX)]
-    table = table.astype({"class": "category"})
+    table = read_table(path, INDEX)[list(INDEX)].astype({"class": "category"})
     if rows is not None:
         first, last = (rows[0].start, rows[-1].stop) if rows else (0, 0)
         table = table[(table.z1 > first) & (table.z0 < last)]

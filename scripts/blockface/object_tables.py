@@ -8,8 +8,10 @@ import pandas as pd
 
 from blockface.cross_sections import ROWS
 from blockface.errors import InputError
+from blockface.heap import give_back
 from blockface.long_tables import batches, by_object, edges_of, in_pieces
 from blockface.measure import join_sums, shapes
+from blockface.tables import Columns
 
 COLUMNS = (
     "object_id", "class", "volume_um3", "surface_area_um2", "sphericity", "elongation",
@@ -29,8 +31,8 @@ NEIGHBOURS = (
     "object_id", "class", "neighbour_id", "neighbour_class", "rank", "class_rank",
     "surface_distance_nm", "centre_distance_nm",
 )  # fmt: skip
-PLACE = ("object_id", "class", "centroid_z_nm", "centroid_y_nm", "centroid_x_nm")
-OBJECTS = 5000  # at a time
+CENTRE = ("centroid_z_nm", "centroid_y_nm", "centroid_x_nm")
+OBJECTS = 2000  # at a time
 INTENSITY = ("intensity_mean_grey", "intensity_sd_grey")
 
 
@@ -55,6 +57,7 @@ def object_tables(
             own = index.iloc[some]
             rows = shapes(join_sums(sums(number), own), own, shape, spacing)
             yield object_table(rows, lines(number), near(number), touching[some], intensity)
+            give_back()
 
 
 def contact_counts(contacts: str | Path, ids: np.ndarray) -> np.ndarray:
@@ -94,22 +97,26 @@ def object_table(
     return table[[*COLUMNS, *(INTENSITY if intensity else ())]]
 
 
-def neighbour_tables(folders: list[str], objects: str | Path) -> Iterator[pd.DataFrame]:
+def neighbour_tables(
+    folders: list[str], index: pd.DataFrame, objects: str | Path
+) -> Iterator[pd.DataFrame]:
     """The table of neighbours by object_id, in pieces of a limited number of rows.
 
-    ``folders`` are the slabs' with neighbours.parquet, ``objects`` is the table of objects.
+    ``folders`` are the slabs' with neighbours.parquet, ``objects`` is the table of objects, in the
+    order of ``index``.
     """
-    known = pd.read_parquet(objects, columns=list(PLACE)).set_index("object_id")
-    known["class"] = known["class"].astype("category")
+    places = {name: Columns(objects)[name] for name in CENTRE}
+    known = index[["object_id", "class"]].assign(**places).set_index("object_id")
     for near in by_object(folders, "neighbours", known.index.to_numpy(), ROWS):
         yield neighbour_table(near, known)
+        give_back()
 
 
 def neighbour_table(near: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
     """NEIGHBOURS, sorted by object; those with rank 0, beyond the nearest of all, come last."""
     ends = [known.reindex(near[c]) for c in ("object_id", "neighbour_id")]
     near["class"], near["neighbour_class"] = (e["class"].astype(str).to_numpy() for e in ends)
-    apart = np.subtract(*(e[list(PLACE[2:])].to_numpy(float) for e in ends))
+    apart = np.subtract(*(e[list(CENTRE)].to_numpy(float) for e in ends))
     near["centre_distance_nm"] = np.linalg.norm(apart, axis=1).round(6)
     near["surface_distance_nm"] = near.surface_distance_nm.round(6)
     last = near["rank"].where(near["rank"] > 0, np.inf)

@@ -30,11 +30,12 @@ def neighbour_rows(array, index: pd.DataFrame, rows: list[slice], k: int) -> Ite
     """
     give_back()
     spacing, crops = voxel_size(array), Crops(array)
-    surfaces, everyone = Surfaces(crops, index, spacing), Candidates(index, spacing)
+    surfaces = Surfaces(crops, index, spacing)
+    everyone = Candidates(surfaces)
     ids, kinds = index.object_id.to_numpy(), index["class"].to_numpy()
     names = pd.unique(kinds)
     classes = {
-        name: Candidates(index, spacing, np.flatnonzero(kinds == name))
+        name: Candidates(surfaces, np.flatnonzero(kinds == name))
         for name in (names if len(names) > 1 else ())
     }
     own = starting_in(index, rows, array.chunks)
@@ -47,11 +48,11 @@ def neighbour_rows(array, index: pd.DataFrame, rows: list[slice], k: int) -> Ite
             for candidates in (everyone, *classes.values()):
                 candidates.look_ahead(own[n : n + TOGETHER])
         seen = Counter()
-        for rank, (distance, other) in enumerate(nearest(row, k, surfaces, everyone), 1):
+        for rank, (distance, other) in enumerate(nearest(row, k, everyone), 1):
             seen[kinds[other]] += 1
             found.append((ids[row], ids[other], rank, seen[kinds[other]], distance))
         for name in [name for name in classes if name not in seen]:
-            for distance, other in nearest(row, 1, surfaces, classes[name]):
+            for distance, other in nearest(row, 1, classes[name]):
                 found.append((ids[row], ids[other], 0, 1, distance))
         if time.monotonic() - told > 10:
             told = time.monotonic()

@@ -8,6 +8,7 @@ much is left without its rim, where an object has room in it - is its content wi
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Protocol
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -109,16 +110,23 @@ def _below(c: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
     return (most - least) * (most + least) / 2 + v * np.clip(c - v, 0, u)
 
 
+class Reach(Protocol):
+    """Reaches that are made for the points asked for, as those of all take much room."""
+
+    def __getitem__(self, which: np.ndarray) -> np.ndarray: ...
+
+
 @dataclass
 class Hosts:
     """The objects whose points count: a weight (n,), 0 for none, and how far they reach, in nm.
 
     ``reach`` (n, 2, 3): how far from the window's sides at low and at high z, y, x the point is at
-    least, as the object is known whole only where it has room.
+    least, as the object is known whole only where it has room. An array, or what gives that of
+    some points when it is indexed.
     """
 
     weight: np.ndarray
-    reach: np.ndarray
+    reach: np.ndarray | Reach
 
     def room(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """Between what sides (n, 3) of the ``window`` the points can lie."""
@@ -209,17 +217,20 @@ def nearest_neighbours(window: Window, points: np.ndarray, hosts: Hosts) -> tupl
     counted = np.flatnonzero(hosts.weight > 0)
     if min(len(points), len(counted)) < FEWEST:
         return np.nan, np.nan
-    own, hosts = points[counted], hosts.some(counted)
-    distance, room = cKDTree(points).query(own, 2)[0][:, 1], hosts.room(window)
-    if np.mean(distance > window.narrow / 2) > UNSEEN:
+    tree, found = cKDTree(points), []
+    for some in np.array_split(counted, len(counted) // POINTS + 1):
+        own, near = points[some], hosts.some(some)
+        distance, room = tree.query(own, 2)[0][:, 1], near.room(window)
+        inner = window.inner(distance, room)
+        seen = (distance <= window.depth(own)) & (inner > 0)
+        each = near.weight * window.content(*room) / np.where(seen, inner, np.inf)
+        found.append((distance, seen, each))
+    distance, seen, weight = map(np.concatenate, zip(*found, strict=True))
+    if np.mean(distance > window.narrow / 2) > UNSEEN or seen.sum() < FEWEST:
         return np.nan, np.nan
-    inner = window.inner(distance, room)
-    seen = (distance <= window.depth(own)) & (inner > 0)
-    if seen.sum() < FEWEST:
-        return np.nan, np.nan
-    weight = (hosts.weight * window.content(*room))[seen] / inner[seen]
-    mean = np.average(distance[seen], weights=weight)
-    return mean, np.sqrt(np.average((distance[seen] - mean) ** 2, weights=weight))
+    distance, weight = distance[seen], weight[seen]
+    mean = np.average(distance, weights=weight)
+    return mean, np.sqrt(np.average((distance - mean) ** 2, weights=weight))
 
 
 def pattern(

@@ -4,13 +4,15 @@ Long, aligned objects (fibrils) are looked at in planes across their mean direct
 centrelines cross them; all others by their centroids, in 3-D.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
 from blockface.contacts import LAYERS
+from blockface.long_tables import those_of
 from blockface.point_pattern import Hosts, Window, bins, pattern
 from blockface.stack_statistics import Weights, layer_heights, spread_of
 from blockface.tables import Columns
@@ -48,8 +50,7 @@ def crossings(planes: list[Window], lines: Iterable[pd.DataFrame], ids: np.ndarr
     """
     found = [[(np.zeros((0, 2)), np.zeros(0, int))] for _ in planes]
     for part in lines:
-        own = part[part.object_id.isin(ids)]
-        whose = np.searchsorted(ids, own.object_id.to_numpy())
+        own, whose = those_of(part, ids)
         line = own[["z_nm", "y_nm", "x_nm"]].to_numpy(float)
         for plane, points in zip(planes, found, strict=True):
             points.append(plane.crossings(line, whose))
@@ -57,15 +58,13 @@ def crossings(planes: list[Window], lines: Iterable[pd.DataFrame], ids: np.ndarr
     return [points for points, _ in each], [whose for _, whose in each]
 
 
-def in_layers(at: np.ndarray, shape, spacing) -> list[Hosts]:
+def in_layers(at: np.ndarray, shape, spacing) -> Iterator[Hosts]:
     """The points ``at`` (n, 3) of each layer of the volume, looked at from there to all others."""
     edges = np.r_[0, np.cumsum(layer_heights(shape[0]))] * float(spacing[0])
-    hosts = []
     for low, high in pairwise(edges):
         reach = np.array([[low, 0, 0], [edges[-1] - high, 0, 0]])
         inside = (at[:, 0] >= low) & (at[:, 0] < high)
-        hosts.append(Hosts(inside.astype(float), np.broadcast_to(reach, (len(at), 2, 3))))
-    return hosts
+        yield Hosts(inside.astype(float), np.broadcast_to(reach, (len(at), 2, 3)))
 
 
 def boxes_of(index: pd.DataFrame, spacing) -> np.ndarray:
@@ -78,12 +77,20 @@ def boxes_of(index: pd.DataFrame, spacing) -> np.ndarray:
     return np.stack([low - 0.5, high + 0.5], axis=1) * np.asarray(spacing, float)
 
 
-def hosts_of(
-    window: Window, points: np.ndarray, whose: np.ndarray, boxes, weight: np.ndarray
-) -> Hosts:
-    """Of the ``points`` of objects ``whose``, with ``boxes`` and ``weight`` of all objects."""
-    reach = (boxes[whose] - window.unfold(points)[:, None]) * np.array([[-1.0], [1.0]])
-    return Hosts(weight[whose], reach)
+@dataclass
+class Reaches:
+    """How far the objects ``whose``, of an ``index``, reach from their ``points`` in a window."""
+
+    window: Window
+    points: np.ndarray
+    whose: np.ndarray
+    index: pd.DataFrame
+    spacing: tuple[float, float, float]
+
+    def __getitem__(self, which: np.ndarray) -> np.ndarray:
+        boxes = boxes_of(self.index.iloc[self.whose[which]], self.spacing)
+        middles = self.window.unfold(self.points[which])
+        return (boxes - middles[:, None]) * np.array([[-1.0], [1.0]])
 
 
 def class_pattern(
@@ -101,12 +108,13 @@ def class_pattern(
         at = np.stack([objects[f"centroid_{a}_nm"] for a in "zyx"], 1)
         space, windows = "3-D", [Window(np.asarray(shape) * np.asarray(spacing, float))]
         points, whose = [at], [np.arange(len(at))]
-        parts = [(windows, points, [hosts]) for hosts in in_layers(at, shape, spacing)]
-    edges, boxes = bins(windows, points), boxes_of(index, spacing)
+        parts = ((windows, points, [hosts]) for hosts in in_layers(at, shape, spacing))
+    edges = bins(windows, points)
     whole = {"all": pattern(windows, points, edges)}
+    places = list(zip(windows, points, whose, strict=True))
     for name in ("inside", "unbiased"):
-        given = boxes, getattr(weights, name)
-        hosts = [hosts_of(*of, *given) for of in zip(windows, points, whose, strict=True)]
+        weight = getattr(weights, name)
+        hosts = [Hosts(weight[place[2]], Reaches(*place, index, spacing)) for place in places]
         whole[name] = pattern(windows, points, edges, hosts)
     each = [pattern(*where, edges, hosts) for *where, hosts in parts]
     rows = {}

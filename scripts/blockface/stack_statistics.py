@@ -13,6 +13,7 @@ from pandas.api.types import is_numeric_dtype
 
 from blockface.contacts import LAYERS
 from blockface.directions import AXES, SPREADS, direction_vectors, mean_direction
+from blockface.long_tables import those_of
 from blockface.modes import Modes, find_modes
 from blockface.tables import Columns
 
@@ -87,8 +88,7 @@ def layer_shares(layers: Iterable[pd.DataFrame], ids: np.ndarray, depth: int) ->
     """
     shares = np.zeros((len(ids), min(LAYERS, depth)))
     for table in layers:
-        known = table[table.object_id.isin(ids)]
-        at = np.searchsorted(ids, known.object_id.to_numpy())
+        known, at = those_of(table, ids)
         np.add.at(shares, (at, known.layer.to_numpy()), known.voxels.to_numpy(float))
     return shares / np.maximum(shares.sum(axis=1, keepdims=True), 1)
 

@@ -21,8 +21,8 @@ SPACINGS = [(10.0, 10.0, 10.0), (50.0, 10.0, 10.0), (200.0, 10.0, 10.0)]
 def found(path, labels, spacing, k=3, **limits):
     index = index_of(labels)
     known = Surfaces(Crops(store(path, labels, spacing)), index, spacing, **limits)
-    candidates = Candidates(index, spacing)
-    return index, [nearest(row, k, known, candidates) for row in range(len(index))]
+    candidates = Candidates(known)
+    return index, [nearest(row, k, candidates) for row in range(len(index))]
 
 
 def brute(labels, spacing):
@@ -141,11 +141,11 @@ def test_pieces_cover_a_box_once():
     assert seen.max() == 1
 
 
-def test_candidates_come_in_order():
-    index = index_of(scattered(5, n=60))
-    spacing = np.array([50.0, 10.0, 10.0])
-    candidates = Candidates(index, spacing)
-    lo, hi = candidates.lo, candidates.hi
+def test_candidates_come_in_order(tmp_path):
+    labels, spacing = scattered(5, n=60), np.array([50.0, 10.0, 10.0])
+    index = index_of(labels)
+    candidates = Candidates(Surfaces(Crops(store(tmp_path / "o", labels, spacing)), index, spacing))
+    lo, hi = (index[[f"{a}{e}" for a in "zyx"]].to_numpy() * spacing for e in "01")
     for row in range(len(index)):
         batches = list(candidates.batches(row))
         rows = np.concatenate([b[0] for b in batches])

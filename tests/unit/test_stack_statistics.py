@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from blockface.directions import mean_direction, watson_kappa
-from blockface.point_pattern import Window, bins, pattern
-from blockface.spatial import boxes_of, distribution, hosts_of, in_layers, planes_across
+from blockface.point_pattern import Hosts, Window, bins, pattern
+from blockface.spatial import Reaches, distribution, in_layers, planes_across
 from blockface.stack_statistics import layer_heights, mean, median, miles_lantuejoul, sd
 from blockface.summary import stack_tables
 
@@ -233,9 +233,10 @@ def test_parallel_fibrils_are_looked_at_across_their_direction_and_balls_in_3d()
 
 def test_each_object_inside_has_the_room_that_its_weight_says():
     _, index, _, _ = population(np.random.default_rng(8), 300, 900.0)
-    window, boxes = Window(SIZE), boxes_of(index, SPACING)
-    points = boxes.mean(axis=1)
-    hosts = hosts_of(window, points, np.arange(300), boxes, np.ones(300))
+    window, every = Window(SIZE), np.arange(300)
+    low, high = (index[[f"{a}{e}" for a in "zyx"]].to_numpy() for e in "01")
+    reaches = Reaches(window, (low + high) / 2 * SPACING, every, index, SPACING)
+    hosts = Hosts(np.ones(300), reaches).some(every)
     weight, room = miles_lantuejoul(index, SHAPE), window.content(*hosts.room(window))
     fits = weight > 0
     assert fits.sum() > 200
@@ -282,7 +283,7 @@ def test_layers_of_random_points_have_the_g_of_the_whole_and_its_spread_is_their
     size = np.array(shape) * SPACING
     for _ in range(4):
         points = rng.uniform(0, size, (3000, 3))
-        hosts = in_layers(points, shape, SPACING)
+        hosts = list(in_layers(points, shape, SPACING))
         window = [Window(size)]
         edges = bins(window, [points])
         each = [pattern(window, [points], edges, [h]) for h in hosts]

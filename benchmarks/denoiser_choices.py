@@ -25,7 +25,8 @@ from filters import score
 import train_denoiser
 from blockface import denoiser_training
 from blockface.configuration import complete, load_schema
-from blockface.denoising import load_pairs, loss, span_of
+from blockface.denoising import loss
+from blockface.pair_split import load_pairs, span_of
 from blockface.tables import read_table
 
 ROOT = Path(__file__).resolve().parents[1]

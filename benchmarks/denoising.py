@@ -28,9 +28,10 @@ import care
 from filters import FILTERS, best, score
 
 import train_self_supervised
-from blockface.denoising import denoise_image, load_pairs, span_of
+from blockface.denoising import denoise_image
 from blockface.errors import InputError
 from blockface.noise import load_noise
+from blockface.pair_split import load_pairs, span_of
 from blockface.predict import Tiling
 from blockface.tables import read_table, write_table
 from blockface.unet import Hardware, load_model

@@ -24,10 +24,11 @@ sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 from blockface import segmentation  # noqa: E402
 from blockface.augment import Augmentation  # noqa: E402
 from blockface.denoiser_training import train_on_pairs  # noqa: E402
-from blockface.denoising import denoise_image, load_pairs  # noqa: E402
+from blockface.denoising import denoise_image  # noqa: E402
 from blockface.dwell_time import FACTORS  # noqa: E402
 from blockface.network import Network  # noqa: E402
 from blockface.noise import load_noise  # noqa: E402
+from blockface.pair_split import load_pairs  # noqa: E402
 from blockface.predict import Tiling, normalised, predict_slice  # noqa: E402
 from blockface.tables import read_table, write_table  # noqa: E402
 from blockface.train import Training, fit  # noqa: E402

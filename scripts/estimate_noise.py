@@ -4,11 +4,11 @@ import logging
 
 import numpy as np
 
-from blockface.denoising import load_pairs
 from blockface.job import run
 from blockface.noise import save_noise
 from blockface.noise_estimate import estimate_noise
 from blockface.noise_figure import noise_figure
+from blockface.pair_split import load_pairs
 from blockface.tables import read_table
 
 

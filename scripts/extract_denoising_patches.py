@@ -4,7 +4,8 @@ import logging
 
 import pandas as pd
 
-from blockface.denoising import (
+from blockface.job import run
+from blockface.pair_split import (
     check_accepted,
     cut_pair,
     grey_range,
@@ -12,7 +13,6 @@ from blockface.denoising import (
     span_of,
     split_pairs,
 )
-from blockface.job import run
 from blockface.patches import store_patches
 from blockface.tables import read_table, write_table
 

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from blockface.denoiser_training import train_on_pairs
-from blockface.denoising import denoise_image, load_pairs
+from blockface.denoising import denoise_image
 from blockface.dwell_time import FACTORS, plan, planning_curve
 from blockface.job import run
 from blockface.noise import load_noise
+from blockface.pair_split import load_pairs
 from blockface.predict import Tiling
 from blockface.tables import read_table, write_table
 from blockface.unet import Hardware

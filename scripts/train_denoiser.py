@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from blockface.denoiser_training import train_on_pairs
-from blockface.denoising import denoise_image, load_pairs, score_pairs
+from blockface.denoising import denoise_image, score_pairs
 from blockface.job import run
 from blockface.noise import load_noise
+from blockface.pair_split import load_pairs
 from blockface.pictures import denoised_pairs
 from blockface.predict import Tiling
 from blockface.residuals import residual_figure

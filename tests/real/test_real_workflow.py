@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from blockface.denoising import denoise_image, load_pairs
+from blockface.denoising import denoise_image
+from blockface.pair_split import load_pairs
 from blockface.predict import Tiling, corners
 from blockface.tables import read_table
 from blockface.unet import Hardware, load_model

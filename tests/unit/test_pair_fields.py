@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import extract_denoising_patches
 import register_pairs
-from blockface.denoising import split_pairs
 from blockface.errors import InputError
+from blockface.pair_split import split_pairs
 from blockface.pairs import fields, same_as_before
 from blockface.registration import rescaled
 from unit.test_registration_truth import blobs, displacement, scans

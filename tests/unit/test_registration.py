@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from blockface.denoising import check_accepted
 from blockface.drift import Drift
 from blockface.errors import InputError
+from blockface.pair_split import check_accepted
 from blockface.registration import grey_match, register, resample
 from register_pairs import main
 

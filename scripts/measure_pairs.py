@@ -16,13 +16,16 @@ def main(*, objects, index, part, slab, slabs, settings, threads):
     array = open_volume(objects)
     table = read_index(index)
     rows = slab_rows(array.shape, int(slab), int(slabs))
-    contacts, layers = slab_contacts(array, rows)
     making = Path(f"{part}.partial")
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
-    contacts.to_parquet(making / "contacts.parquet", index=False)
-    layers.to_parquet(making / "layers.parquet", index=False)
-    del contacts, layers
+    with (
+        Appended(making / "contacts.parquet") as contacts,
+        Appended(making / "layers.parquet") as layers,
+    ):
+        for faces, voxels in slab_contacts(array, rows):
+            contacts(faces)
+            layers(voxels)
     with Appended(making / "neighbours.parquet") as neighbours:
         for found in neighbour_rows(array, table, rows, int(settings["neighbours"])):
             neighbours(found)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from blockface.heap import give_back
 from blockface.long_tables import by_object
 from blockface.measure import padded_blocks
 from blockface.truth import count_runs
@@ -36,16 +37,16 @@ def layer_of(z: int, depth: int) -> int:
     return z * min(LAYERS, depth) // depth
 
 
-def slab_contacts(array, rows: list[slice]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def slab_contacts(array, rows: list[slice]) -> Iterator[tuple[pd.DataFrame, pd.DataFrame]]:
     """Sums over the shared faces of each pair (columns PARTS), and voxels of objects by layer.
 
     ``array`` is (z, y, x) of ids. Moments are in nm, weighted by area. The second table has the
-    columns object_id, layer, voxels.
+    columns object_id, layer, voxels. Both come in parts that are to be added up; at least one.
     """
     spacing = np.asarray(voxel_size(array))
-    faces, held, sums = [], 0, [empty(PARTS)]
-    layers = [pd.DataFrame(columns=["object_id", "layer", "voxels"], dtype=np.int64)]
+    yield empty(PARTS), pd.DataFrame(columns=["object_id", "layer", "voxels"], dtype=np.int64)
     for z, block in padded_blocks(array, rows, 1, 0) if rows else ():
+        faces, held, layers = [], 0, []
         for k in range(1, len(block) - 1):
             found = plane_faces(block[k], block[k + 1], z + k - 1)
             faces.append(found)
@@ -54,11 +55,12 @@ def slab_contacts(array, rows: list[slice]) -> tuple[pd.DataFrame, pd.DataFrame]
             layer = np.full(len(ids), layer_of(z + k - 1, array.shape[0]))
             part = {"object_id": ids.astype(np.int64), "layer": layer, "voxels": voxels}
             layers.append(pd.DataFrame(part)[ids > 0])
-            if held > FACES:
-                sums, faces, held = [add_up([*sums, face_sums(faces, spacing)])], [], 0
-        layers = [pd.concat(layers).groupby(["object_id", "layer"], as_index=False).sum()]
+            if held > FACES or k == len(block) - 2:
+                by_layer = pd.concat(layers).groupby(["object_id", "layer"], as_index=False).sum()
+                yield face_sums(faces, spacing), by_layer
+                faces, held, layers = [], 0, []
+        give_back()
         log.info("contacts: slice %d of %d", z + len(block) - 2, rows[-1].stop)
-    return add_up([*sums, face_sums(faces, spacing)]), pd.concat(layers, ignore_index=True)
 
 
 def plane_faces(plane: np.ndarray, above: np.ndarray, z: int) -> tuple[np.ndarray, ...]:
@@ -118,11 +120,10 @@ def empty(columns: tuple[str, ...]) -> pd.DataFrame:
     return pd.DataFrame({c: np.zeros(0, float if c in real else np.int64) for c in columns})
 
 
-def add_up(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """Table PARTS with one row per pair, from tables of several parts of a volume."""
-    full = [part for part in parts if len(part)] or [empty(PARTS)]
+def add_up(part: pd.DataFrame) -> pd.DataFrame:
+    """Table PARTS with one row per pair, from rows of several parts of a volume."""
     how = dict.fromkeys(ADDED, "sum") | {"z0": "min", "z1": "max"}
-    return pd.concat(full).groupby(["object_a", "object_b"], as_index=False).agg(how)[list(PARTS)]
+    return part.groupby(["object_a", "object_b"], as_index=False).agg(how)[list(PARTS)]
 
 
 def contact_tables(folders: list[str], index: pd.DataFrame, spacing) -> Iterator[pd.DataFrame]:
@@ -137,12 +138,12 @@ def contact_tables(folders: list[str], index: pd.DataFrame, spacing) -> Iterator
 
 
 def contact_table(part: pd.DataFrame, classes: pd.Series, spacing) -> pd.DataFrame:
-    """COLUMNS, one row per touching pair, of slabs' tables; ``classes`` by object_id.
+    """COLUMNS, one row per touching pair, of rows of slabs' tables; ``classes`` by object_id.
 
     The length is that of a straight strip with the second moment of the faces along their first
     principal axis, √(12 λ).
     """
-    sums = add_up([part])
+    sums = add_up(part)
     area = sums.area_nm2.to_numpy()
     centre = sums[["z", "y", "x"]].to_numpy() / area[:, None]
     second = np.zeros((len(sums), 3, 3))

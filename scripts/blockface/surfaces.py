@@ -103,7 +103,8 @@ class Surfaces:
         self.trees, self.of_parts = Trees(limit), Trees(limit)
         self.small = np.prod(self.hi - self.lo, axis=1) <= PART_VOXELS
         self.gaps: dict[tuple[int, int], tuple[float, bool]] = {}
-        self.column, _ = pd.factorize(pd.MultiIndex.from_arrays((self.lo // crops.chunks).T[1:]))
+        _, y, x = (self.lo // crops.chunks).T
+        self.column = y * (x.max(initial=0) + 1) + x
         small = in_turn(index, crops.chunks, spacing)
         small = small[self.small[small]]
         z, y, x = (self.hi - self.lo)[small].T

@@ -16,7 +16,8 @@ SPACINGS = [(10.0, 10.0, 10.0), (50.0, 10.0, 13.0), (200.0, 10.0, 10.0)]
 
 def contacts(path, labels, spacing, slabs=1, name="fibril"):
     array = store(path, labels.astype(np.uint32), spacing)
-    parts = [slab_contacts(array, slab_rows(labels.shape, s, slabs))[0] for s in range(slabs)]
+    rows = [slab_rows(labels.shape, s, slabs) for s in range(slabs)]
+    parts = [faces for some in rows for faces, _ in slab_contacts(array, some)]
     classes = index_of(labels, name).set_index("object_id")["class"]
     return contact_table(pd.concat(parts), classes, spacing)
 
@@ -123,7 +124,8 @@ def test_nothing_changes_with_place_and_pose(tmp_path, spacing):
 def test_layers_hold_every_voxel_once(tmp_path):
     labels = scattered(3, (37, 20, 30), 12)
     array = store(tmp_path / "o.zarr", labels, SPACINGS[0])
-    parts = [slab_contacts(array, slab_rows(labels.shape, s, 2))[1] for s in range(2)]
+    rows = [slab_rows(labels.shape, s, 2) for s in range(2)]
+    parts = [layers for some in rows for _, layers in slab_contacts(array, some)]
     table = pd.concat(parts).groupby(["object_id", "layer"]).voxels.sum()
     for (object_id, layer), voxels in table.items():
         own = [z for z in range(37) if layer_of(z, 37) == layer]

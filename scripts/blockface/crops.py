@@ -6,6 +6,8 @@ from itertools import product
 
 import numpy as np
 
+from blockface.errors import InputError
+
 CACHE_BYTES = 16 * 2**20
 PIECE_VOXELS = 2**24
 
@@ -79,6 +81,15 @@ class Crops:
         if (lo % self.chunks).any() or (hi % self.chunks).any():
             found = found[((found >= lo) & (found < hi)).all(axis=1)]
         return found
+
+
+def check_found(ids: np.ndarray, counts: np.ndarray) -> None:
+    """Raise `InputError` if an object of ``ids`` has no voxel where the table has it."""
+    if not np.all(counts):
+        raise InputError(
+            f"objects.zarr: object {ids[np.argmin(counts)]} is in the table of objects, but not in "
+            "the volume where the table has it; make the table anew from this volume"
+        )
 
 
 def size(entry: tuple[np.ndarray, ...]) -> int:

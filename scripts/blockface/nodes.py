@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse import csr_array
 
-from blockface.crops import Crops, pieces
+from blockface.crops import Crops, check_found, pieces
 from blockface.runs import Runs
 
 MAX_NODES = 12_000
@@ -134,6 +134,7 @@ def gather(crops: Crops, ids, lo, hi, voxels, spacing) -> tuple[Nodes, Points]:
         count = np.bincount(inverse, np.concatenate(counts), len(key))
         total = np.stack([np.bincount(inverse, a, len(key)) for a in np.concatenate(sums, axis=1)])
     owned = Runs(np.diff(np.append(key.searchsorted(base), len(key))))
+    check_found(ids, owned.counts)
     at = (total / count + 0.5) * step[:, None]
     nodes = Nodes(at, owned, cell * step[:, None], count.astype(float), key, base, stride, step)
     if not kept:

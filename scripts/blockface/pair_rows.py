@@ -32,11 +32,10 @@ def neighbour_rows(array, index: pd.DataFrame, rows: list[slice], k: int) -> Ite
     spacing, crops = voxel_size(array), Crops(array)
     surfaces = Surfaces(crops, index, spacing)
     everyone = Candidates(surfaces)
-    ids, kinds = index.object_id.to_numpy(), index["class"].to_numpy()
-    names = pd.unique(kinds)
+    ids, (kinds, names) = index.object_id.to_numpy(), pd.factorize(index["class"])
     classes = {
-        name: Candidates(surfaces, np.flatnonzero(kinds == name))
-        for name in (names if len(names) > 1 else ())
+        number: Candidates(surfaces, np.flatnonzero(kinds == number))
+        for number in (range(len(names)) if len(names) > 1 else ())
     }
     own = starting_in(index, rows, array.chunks)
     own = own[in_turn(index.iloc[own], array.chunks, spacing)]
@@ -51,8 +50,8 @@ def neighbour_rows(array, index: pd.DataFrame, rows: list[slice], k: int) -> Ite
         for rank, (distance, other) in enumerate(nearest(row, k, everyone), 1):
             seen[kinds[other]] += 1
             found.append((ids[row], ids[other], rank, seen[kinds[other]], distance))
-        for name in [name for name in classes if name not in seen]:
-            for distance, other in nearest(row, 1, classes[name]):
+        for number in [number for number in classes if number not in seen]:
+            for distance, other in nearest(row, 1, classes[number]):
                 found.append((ids[row], ids[other], 0, 1, distance))
         if time.monotonic() - told > 10:
             told = time.monotonic()

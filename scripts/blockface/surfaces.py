@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from blockface.crops import Crops, batches, pieces
+from blockface.crops import Crops, batches, check_found, pieces
 from blockface.nodes import numbering
 from blockface.runs import Runs
 
@@ -126,6 +126,7 @@ class Surfaces:
                 if len(found):
                     first.append(found.min(axis=0))
                     last.append(found.max(axis=0) + 1)
+            check_found(self.ids[row, None], np.array([len(first)]))
             self.known[row] = np.array(first), np.array(last)
         return self.known[row]
 
@@ -154,6 +155,7 @@ class Surfaces:
         rows = np.array([*rows, wanted])  # the last one is kept in any case
         lo, hi = self.lo[rows], self.hi[rows]
         voxels, counts = self.crops.whole(self.ids[rows], lo, hi)
+        check_found(self.ids[rows], counts)
         points = face_points(voxels, Runs(counts), lo, hi)
         for row, faces in zip(rows.tolist(), points, strict=True):
             self.trees.keep((row, 0), faces * self.spacing)

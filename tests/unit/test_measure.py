@@ -1,11 +1,15 @@
 """Sums, surface and axes of objects of known size, and what must not change them."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from blockface.errors import InputError
 from blockface.measure import join_sums, shapes, slab_sums
+from blockface.object_rows import measure_each
+from blockface.pair_rows import neighbour_rows
 from blockface.volume import slab_rows
 from object_shapes import ellipsoid, index_of, mask_of, rod, rod_extent, scattered, store
 
@@ -132,6 +136,18 @@ def test_an_object_that_the_table_lacks(tmp_path, known):
     array = store(tmp_path / "o.zarr", labels, SPACINGS[0])
     with pytest.raises(InputError, match="object 9 is in the volume"):
         list(slab_sums(array, index, slab_rows(labels.shape)))
+
+
+@pytest.mark.parametrize("voxels", [1, 2**20])
+@pytest.mark.parametrize("measure", [measure_each, partial(neighbour_rows, k=1)])
+def test_an_object_that_the_volume_lacks(tmp_path, monkeypatch, measure, voxels):
+    monkeypatch.setattr("blockface.surfaces.PART_VOXELS", voxels)
+    labels = scattered(3, (37, 20, 30), 6)
+    index = index_of(labels)
+    index = pd.concat([index, index[:1].assign(object_id=999)], ignore_index=True)
+    array = store(tmp_path / "o.zarr", labels, SPACINGS[1])
+    with pytest.raises(InputError, match="object 999 is in the table of objects, but not in the"):
+        list(measure(array, index, slab_rows(labels.shape)))
 
 
 def test_a_table_of_another_volume(tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
+from blockface.errors import InputError
 from blockface.heap import give_back
 
 ROWS = 2**15  # points read at a time
@@ -67,6 +68,12 @@ def _put_in_pieces(folders, name, column, edges, scratch) -> np.dtype:
     for rows in _held_together(folders, name):
         kind = np.dtype(rows.dtype.descr)
         piece = np.searchsorted(edges, rows[column], "right") - 1
+        outside = rows[column][(piece < 0) | (piece > len(edges) - 2)]
+        if len(outside):
+            raise InputError(
+                f"{name}.parquet: {column} {outside[0]} was measured, expected {edges[0]} to "
+                f"{edges[-1] - 1}; remove the folders tables.slabs and run again"
+            )
         order = np.argsort(piece, kind="stable")
         numbers, firsts = np.unique(piece[order], return_index=True)
         for number, some in zip(numbers, np.split(order, firsts[1:]), strict=False):

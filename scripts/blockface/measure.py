@@ -74,9 +74,7 @@ def slab_sums(
     halo, pad = surface.REACH, surface.widest(spacing) + 1
     for z, block in padded_blocks(array, rows, halo, pad):
         depth = len(block) - 2 * halo
-        near = index[
-            ((index.z1 > z) & (index.z0 < z + depth)).to_numpy()
-        ]  # so work is what is there
+        near = index[(index.z1 > z) & (index.z0 < z + depth)]  # so work is what is there
         sums = np.zeros((len(near), len(SUMS) - 1))
         mean = np.sqrt(near.voxels / (near.z1 - near.z0) / np.pi).to_numpy()
         grey = None if image is None else image[z : z + depth]

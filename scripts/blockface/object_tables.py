@@ -83,11 +83,12 @@ def object_table(
     ids = shapes.object_id.to_numpy()
     lines = lines.sort_values("object_id", ignore_index=True)
     if not np.array_equal(lines.object_id, ids):
-        count = lines.object_id.value_counts().reindex(ids, fill_value=0)
-        wrong = count[count != 1]
+        counts = lines.object_id.value_counts().reindex(np.union1d(ids, lines.object_id))
+        counts = counts.fillna(0).astype(int)
+        wrong = next(i for i, n in counts.items() if n != (i in ids))
         raise InputError(
-            f"object {wrong.index[0]} was measured {wrong.iloc[0]} times, expected once; remove "
-            "the folders tables.slabs and run again"
+            f"object {wrong} was measured {counts[wrong]} times, expected {int(wrong in ids)}; "
+            "remove the folders tables.slabs and run again"
         )
     first = near[near["rank"] == 1].set_index("object_id")
     nearest = first.neighbour_id.reindex(ids, fill_value=0).to_numpy()

@@ -8,6 +8,7 @@ import measure_objects
 import measure_pairs
 import measure_slab
 from blockface import contacts
+from blockface.errors import InputError
 from blockface.object_tables import COLUMNS, NEIGHBOURS
 from blockface.tables import read_table, write_table
 from object_shapes import index_of, scattered, store
@@ -21,6 +22,13 @@ NAMES = (
 
 def tables(folder, labels, slabs=1, name="fibril"):
     """The tables of ``labels``, measured in ``slabs`` jobs, through the scripts."""
+    paths = measured(folder, labels, slabs, name)
+    measure_objects.main(**paths, threads=1)
+    return {n: read_table(folder / f"{n}.parquet") for n in NAMES}
+
+
+def measured(folder, labels, slabs=1, name="fibril"):
+    """What measure_objects is called with after ``labels`` were measured in ``slabs`` jobs."""
     folder.mkdir()
     kinds = dict(enumerate(["fibril"] if isinstance(name, str) else ["fibril", "cell"], 1))
     store(folder / "objects.zarr", labels, SPACING, classes={str(k): v for k, v in kinds.items()})
@@ -34,8 +42,7 @@ def tables(folder, labels, slabs=1, name="fibril"):
     paths = {f"{n}_table": str(folder / f"{n}.csv") for n in NAMES}
     paths |= {k: [str(folder / f"{n}{s}") for s in range(slabs)]
               for k, n in (("parts", "part"), ("pairs", "pairs"))}  # fmt: skip
-    measure_objects.main(**common, **paths, threads=1)
-    return {n: read_table(folder / f"{n}.parquet") for n in NAMES}
+    return common | paths
 
 
 @pytest.mark.parametrize("slabs", [2, 5, 9])
@@ -45,6 +52,20 @@ def test_any_number_of_slabs(tmp_path, slabs):
     assert tuple(one["objects"].columns) == COLUMNS
     for name in NAMES:
         pd.testing.assert_frame_equal(one[name], many[name], rtol=1e-9)
+
+
+def test_slabs_that_are_not_of_this_table_are_told(tmp_path):
+    paths = measured(tmp_path / "o", scattered(8, (30, 40, 50), 10), 2)
+    known = read_table(paths["index"])
+    middle, last = known.object_id.iloc[[4, -1]]
+    for object_id, told in (
+        (middle, f"object {middle} was measured 1 times, expected 0"),
+        (last, f"object_id {last} was measured, expected"),
+    ):
+        write_table(known[known.object_id != object_id], tmp_path / "fewer.csv")
+        fewer = paths | {"index": str(tmp_path / "fewer.parquet")}
+        with pytest.raises(InputError, match=told):
+            measure_objects.main(**fewer, threads=1)
 
 
 def test_tables_agree_with_one_another(tmp_path):

@@ -19,6 +19,7 @@ def seg3d_script(name: str, masks: list[str], centre: list[float]) -> str:
 # or, in Seg3D, Window > Python Console:  HERE = r'<this folder>'
 #                                         exec(open(HERE + '/{SCRIPT}').read())
 import os
+import re
 import time
 told = globals().pop('HERE', os.getcwd())  # typed anew for every place
 told = os.path.dirname(os.path.abspath(__file__)) if '__file__' in globals() else told
@@ -56,15 +57,22 @@ pickpoint(point=[{centre[2]:.10g}, {centre[1]:.10g}, {centre[0]:.10g}])
 note('opened')
 def save_corrections():
     note('saving')
+    there = os.listdir(CORRECTED)
     before = dict((n, stamp(n)) for n in MASKS)
     exportsegmentation(layers=mask_ids, file_path=br('{CORRECTED}'), mode='single_mask', \
 extension='.nrrd')
+    for n in MASKS:  # opened twice, its layers are called _1, and so are their files
+        twins = [os.path.join(CORRECTED, f) for f in os.listdir(CORRECTED)
+                 if f not in there and f[:-5] not in MASKS
+                 and re.match(re.escape(n) + '_[0-9]+[.]nrrd$', f)]
+        for f in twins:
+            os.replace(f, os.path.join(CORRECTED, n + '.nrrd'))
     missing = [n for n in MASKS if stamp(n) in (None, before[n])]
     if missing:
         print('NOT WRITTEN: ' + ', '.join(missing))
     else:
         note('saved')
-        print('saved')
+        print('saved {name}')
 print('Correct the masks, then type  save_corrections()  in Window > Python Console \
 (Ctrl+Shift+Y).')
 """
@@ -75,13 +83,14 @@ def readme(name: str, z: int, number: int, masks: list[str], reason: str) -> str
 
     ``number`` is that of slice ``z`` in the files, from 0.
     """
+    alone = " Erase in one mask what you paint in another." if len(masks) > 1 else ""
     steps = (
         f"<b>Open</b> it, in this folder: <code>Seg3D2 --python={SCRIPT}</code>, or "
         f"<code>python {NAPARI}</code> (needs napari and pynrrd); by hand: "
         f"<code>{name}_image.nrrd</code> and <code>{name}_uncertainty.nrrd</code> as image data, "
         f"{', '.join(f'<code>{m}.nrrd</code>' for m in masks)} each as Single Mask.",
         f"<b>Correct slice {z}</b> (number {number} of the files, counted from 0) in every mask, "
-        "all over the image: what you leave unpainted there counts as background.",
+        "all over the image: what you leave unpainted there counts as background." + alone,
         "The slices around it are there to look at; of these only the voxels you change count. "
         "Where the layer <code>uncertainty</code> is bright, the network was unsure.",
         "<b>Save</b>, also what needed no change: type <code>save_corrections()</code> in Window "

@@ -17,13 +17,15 @@ from blockface.scores import UNKNOWN, Scores, confusion
 log = logging.getLogger(__name__)
 
 ALL = "all"
+SITTING = 600  # minutes that somebody may correct one place without opening it again
 
 
 def correction_report(bundles, classes: dict[int, str], priority: Priority) -> pd.DataFrame:
     """One row per place that was handed out and class, and one for all classes of the place.
 
     Columns: round, place, z (the slice meant), control (drawn at random), class; status: confirmed
-    (brought back as it was), corrected, or missing (no file of that class came back);
+    (brought back as it was), corrected, or missing (no file of that class came back, or none that
+    reaches the slice meant);
     voxels_reviewed; voxels_added and voxels_removed against the prediction (of all: changed from
     and to nothing); voxels_changed; correction_rate, changed by reviewed; context_changed, voxels
     changed in slices of context;
@@ -166,15 +168,18 @@ def _notes(bundle, slab: np.ndarray, spoken: list[int], classes, others: list) -
         log.warning("%s: %s", bundle.folder, notes[ALL])
     for c in spoken:
         was, now = slab == c
-        found = found_elsewhere(was, now, {name: labels == c for name, labels in beside.items()})
+        others = {f"that of {name}": before == d for d, name in classes.items() if d != c}
+        others |= {name: labels == c for name, labels in beside.items()}
+        found = found_elsewhere(was, now, others)
         if found is None:
             continue
         said, certain = found
         if certain:
             raise InputError(
                 f"{bundle.folder}: {classes[c]}: {said}; expected masks that lie as they were "
-                "handed out; save them again in the orientation of the image, or, if all is "
-                f"right, say in {REGIONS} beside them what was reviewed"
+                "handed out; save them again, each under the name of its class and in the "
+                f"orientation of the image, or, if all is right, say in {REGIONS} beside them what "
+                "was reviewed"
             )
         notes[classes[c]] = said
         log.warning("%s: %s: %s", bundle.folder, classes[c], said)
@@ -184,7 +189,7 @@ def _notes(bundle, slab: np.ndarray, spoken: list[int], classes, others: list) -
 def _row(name, reviewed, added, removed, changed, context, dice) -> dict:
     return {
         "class": name,
-        "status": "corrected" if changed or context else "confirmed",
+        "status": "corrected" if changed or context else "confirmed" if reviewed else "missing",
         "voxels_reviewed": reviewed,
         "voxels_added": added,
         "voxels_removed": removed,
@@ -209,7 +214,9 @@ def _tell(row: dict) -> None:
 def minutes_spent(folder: Path) -> float:
     """Minutes between opening a place and its last saving, summed over sittings; NaN if unknown.
 
-    The scripts of a bundle note both in times.tsv; what a person broke in it is warned of.
+    The scripts of a bundle note both in times.tsv; what a person broke in it is warned of, and a
+    sitting of more than SITTING minutes, or of less than none, is left out: the place was left
+    open, or a clock was set.
     """
     noted = [f for f in (folder / TIMES, folder / "corrected" / TIMES) if f.is_file()]
     if not noted:
@@ -221,7 +228,10 @@ def minutes_spent(folder: Path) -> float:
         for line in [*path.read_text().splitlines(), "opened\t"]:
             what, when = line.split("\t")
             if what == "opened":
-                total += (saved - opened).total_seconds() / 60 if saved else 0.0
+                spent = (saved - opened).total_seconds() / 60 if saved else 0.0
+                if not 0 <= spent <= SITTING:
+                    log.warning("%s: %.0f minutes in one sitting; left out", path, spent)
+                total += spent if 0 <= spent <= SITTING else 0.0
                 opened, saved = when and datetime.fromisoformat(when), None
             elif what == "saved" and opened:
                 saved = datetime.fromisoformat(when)

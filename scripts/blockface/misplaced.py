@@ -1,8 +1,8 @@
-"""Masks that came back flipped, shifted or from elsewhere, told by the outlines handed out.
+"""Masks that came back flipped, shifted, inverted or from elsewhere, told by their outlines.
 
 Whoever corrects a place leaves many outlines as they were, to the voxel. Where hardly any is left,
-but a flip or a shift of the masks, or the prediction of another place, restores them, the masks do
-not lie where they were handed out. A place redrawn from scratch fits nothing, and nothing is said.
+but a flip or a shift of the masks, or the prediction of another place or class, restores them, the
+masks are not what was handed out. A place redrawn from scratch fits nothing, and nothing is said.
 """
 
 from collections.abc import Iterator
@@ -42,8 +42,8 @@ def found_elsewhere(
 ) -> tuple[str, bool] | None:
     """What the mask ``after`` seems to be, and whether that is certain; None if nothing is amiss.
 
-    ``before`` is what was handed out of the class, ``others`` what was in other places; all
-    (z, y, x) and of one shape.
+    ``before`` is what was handed out of the class, ``others`` what was of other classes and in
+    other places; all (z, y, x) and of one shape.
     """
     was, now = outline(before), outline(after)
     left = shared(was, now)
@@ -51,6 +51,7 @@ def found_elsewhere(
         return None
     tried = chain(
         ((name, other, after) for name, other in others.items()),
+        [("inverted", before, ~after)],
         ((name, before, moved) for name, moved in moves(before, after)),
     )
     fits = [(shared(outline(a), outline(b)), 1 - shared(a, b), name) for name, a, b in tried]

@@ -97,7 +97,7 @@ def _paint_slice(
     painted = np.zeros((y1 - y0, x1 - x0), np.uint8)
     both, nothing = np.zeros(painted.shape, bool), np.zeros(painted.shape, bool)
     covered = {c: np.zeros(painted.shape, bool) for c in sorted(codes.classes)}
-    for file, region, paint in _reviewed(active, z, (y0, x0), painted.shape):
+    for file, region, paint in _reviewed(active, z, (y0, x0), painted.shape, priority):
         both |= priority.undecided(painted, paint)
         file.shared_voxels += int(np.count_nonzero(shared(painted, paint)))
         painted = priority.merge(painted, paint)
@@ -130,11 +130,13 @@ def _paint_slice(
     rounds[said], context[said] = number, in_context
 
 
-def _reviewed(active, z: int, corner, shape) -> list[tuple[AnnotationFile, np.ndarray, np.ndarray]]:
+def _reviewed(
+    active, z: int, corner, shape, priority: Priority
+) -> list[tuple[AnnotationFile, np.ndarray, np.ndarray]]:
     """Each file with what of slice ``z`` it speaks for, and its labels there.
 
-    In a slice that was handed out as context that is where any of the files differs from what was
-    predicted.
+    In a slice that was handed out as context that is where the files, together and by ``priority``,
+    differ from what was predicted.
     """
     said = []
     for file, boxes in active:
@@ -145,9 +147,11 @@ def _reviewed(active, z: int, corner, shape) -> list[tuple[AnnotationFile, np.nd
             region &= file.looked_at(z, corner, shape)
             said.append((file, region, np.where(region, file.labels(z, corner, shape), 0)))
     context = [entry for entry in said if entry[0].is_context(z)]
-    changed = np.zeros(shape, bool)
+    before, after = np.zeros((2, *shape), np.uint8)
     for file, region, paint in context:
-        changed |= region & (paint != file.handed_out(z, corner, shape))
+        before = np.maximum(before, np.where(region, file.handed_out(z, corner, shape), 0))
+        after = priority.merge(after, paint)
+    changed = before != after
     for _, region, paint in context:
         region &= changed
         paint[~region] = 0

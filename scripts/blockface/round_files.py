@@ -34,12 +34,22 @@ def rounds(folder: str | Path) -> list[int]:
     names = sorted(d.name for d in folder.iterdir() if d.is_dir() and d.name.isdigit())
     found = [int(name) for name in names]
     missing = next(n for n in range(len(found) + 1) if n not in found)
-    if missing < len(found) or not found or any(len(name) != 2 for name in names):
+    odd = [name for name in names if len(name) != 2]
+    if missing < len(found) or not found or odd:
+        advice = f"make or rename one to {folder / f'{missing:02d}'}"
+        if odd and f"{int(odd[0]):02d}" not in names and int(odd[0]) < 100:
+            advice = f"rename {folder / odd[0]} to {int(odd[0]):02d}"
         raise InputError(
             f"{folder}: found rounds {', '.join(names) or 'none'}; expected folders of two digits, "
-            f"00, 01, … without a gap; make or rename one to {folder / f'{missing:02d}'}"
+            f"00, 01, … without a gap; {advice}"
         )
     return found
+
+
+def no_rounds(folder: str | Path) -> list[str]:
+    """Folders in ``folder`` that are no rounds, as they have another name."""
+    names = (d.name for d in Path(folder).iterdir() if d.is_dir() and not d.name.startswith("."))
+    return sorted(name for name in names if not name.isdigit())
 
 
 def round_files(folder: str | Path, last: int) -> list[str]:

@@ -47,7 +47,8 @@ def round_folders(folder: str | Path) -> list[Path]:
     if odd or not rounds:
         raise InputError(
             f"{folder}: found {', '.join(odd) or 'no annotation round'}; expected folders 00, 01, "
-            "… of two digits, one per round; put the first masks into 00"
+            "… of two digits, one per round; "
+            + ("rename them" if odd else "put the first masks into 00")
         )
     for number, path in enumerate(rounds):
         if int(path.name) != number:
@@ -88,6 +89,11 @@ def _below(folder: Path) -> list[list[Path]]:
     here = [p for p in inside if is_annotation(p)]
     handed_out = (folder / RECORD).is_file()
     for file in inside:
+        if file.is_file() and file.stem.lower() in ("region", "regions") and file.name != REGIONS:
+            raise InputError(
+                f"{file}: what was reviewed is read from {REGIONS} alone; save it under this name, "
+                "with tabs between the columns"
+            )
         picture = file.suffix == ".png" and (handed_out or (folder / FILE).is_file())
         if file.is_file() and file not in here and not picture:
             refuse_other_formats(file)
@@ -139,19 +145,30 @@ def refuse_other_formats(path: Path) -> None:
 
 def _saved_over(folder: Path, here: list[Path]) -> list[list[Path]]:
     """Masks of a whole correction bundle: its prediction is none, unless it was saved over."""
-    corrected = folder / "corrected"
-    if corrected.is_dir() and any(is_annotation(p) for p in corrected.iterdir()):
-        log.info("%s: a whole correction bundle; only its folder corrected/ is read", folder)
-        return []
-    record = read_record(folder)
-    masks = [folder / name for name in record.get("classes", {}).values()]
+    record, corrected = read_record(folder), folder / "corrected"
+    masks = {name: folder / file for name, file in record.get("classes", {}).items()}
     told = record.get("sha256", {})
-    if any(
-        p in here and told.get(p.name) not in (None, sha256(p.read_bytes()).hexdigest())
-        for p in masks
-    ):
+    over = {
+        name: p
+        for name, p in masks.items()
+        if p in here and told.get(p.name) not in (None, sha256(p.read_bytes()).hexdigest())
+    }
+    saved = [p for p in corrected.iterdir() if is_annotation(p)] if corrected.is_dir() else []
+    if saved:
+        log.info("%s: a whole correction bundle; only its folder corrected/ is read", folder)
+        names = dict(enumerate(masks))
+        of = {class_of_name(p.name.partition(".")[0], names, p) for p in saved}
+        for number, name in names.items():
+            if name in over and None not in of and number not in of:
+                raise InputError(
+                    f"{over[name]}: saved over what was handed out, while other classes were saved "
+                    f"into {corrected.name}/, where none is of {name}; move it there, or copy what "
+                    "was handed out over it"
+                )
+        return []
+    if over:
         log.warning("%s: the masks handed out were saved over; they are read", folder)
-        return [[p for p in masks if p in here]]
+        return [[p for p in masks.values() if p in here]]
     beside = [p.name for p in here if p.name not in told]
     raise InputError(
         f"{folder}: a correction bundle without a file in corrected/; what it holds beside is "

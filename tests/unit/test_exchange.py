@@ -48,6 +48,10 @@ def handed_out(tmp_path_factory):
         labels, offset = kept["labels"], kept["offset"]
     assert record["offset_voxels_zyx"] == offset.tolist()
     assert offset[1:].any()  # a crop, not the corner of the stack
+    z, y, x = record["worst_spot_zyx"]
+    assert z == Z
+    assert 16 <= y < 40
+    assert 20 <= x < 48
     return home / "z0007", labels, tuple(offset.tolist())
 
 
@@ -543,6 +547,12 @@ def test_who_was_asked_about_a_slice_overrules_a_neighbour_that_saw_it_as_contex
         ("opened\t2024-05-06T10:00:00Z\nsaved\t2024-05-06T10:05:00Z\nsaved\t2024-05-06T10:10:00Z\n"
          "opened\t2024-05-07T09:00:00Z\nsaved\t2024-05-07T09:03:00Z\n", 13),
         ("opened\t2024-05-06T10:00:00Z\n", None),
+        ("opened\t2024-05-06T10:00:00Z\nsaved\t2024-05-06T10:05:00Z\n"
+         "opened\t2024-05-07T09:00:00Z\n", 5),
+        ("opened\t2024-05-06T10:00:00Z\nsaved\t2024-05-08T10:05:00Z\n"  # left open overnight
+         "opened\t2024-05-08T11:00:00Z\nsaved\t2024-05-08T11:07:00Z\n", 7),
+        ("opened\t2024-05-06T10:00:00Z\nsaved\t2024-05-06T09:00:00Z\n"  # the clock was set
+         "opened\t2024-05-06T11:00:00Z\nsaved\t2024-05-06T11:07:00Z\n", 7),
         ("something else\n", None),
     ],
 )  # fmt: skip

@@ -12,9 +12,10 @@ import zarr
 import exchange_files as files
 import import_annotations
 import import_stack
-from blockface.annotations import known_slices
+from blockface.annotations import import_rounds, known_slices, seen_slices
 from blockface.bundles import export_bundle
 from blockface.errors import InputError
+from blockface.tables import read_table
 from blockface.volume import create_volume, open_volume
 
 SHAPE, VOXEL = (16, 40, 56), (50.0, 10.0, 12.0)
@@ -311,6 +312,59 @@ def test_other_folders_beside_the_rounds_are_told(folder, truth, caplog):
     (folder.parent / "01 (copy)").mkdir()
     imported(folder)
     assert "01 (copy): not named as a round is" in caplog.text
+
+
+def test_a_mask_saved_over_the_one_handed_out_while_another_was_saved_aside(folder, place):
+    """What is in corrected/ is read; a class that is not there may not be lost."""
+    shutil.copy(place / "z0007_cell.nrrd", place / "cell.nrrd")
+    (place / "cell.nrrd").replace(place / "corrected/z0007_cell.nrrd")
+    aside, over = place / "corrected/z0007_fibril.nrrd", place / "z0007_fibril.nrrd"
+    mask, header = nrrd.read(str(over))
+    nrrd.write(str(over), 1 - mask, header)
+    assert known_slices(imported(folder)).tolist() == [7]
+    aside.unlink()
+    with pytest.raises(InputError, match=r"z0007_fibril.nrrd: saved over .* none is of fibril"):
+        imported(folder)
+
+
+def test_class_priority_teaches_nothing_of_context_that_nobody_changed(folder, place):
+    """A mask that also holds what another one, which goes before it, holds all over."""
+    home = folder.parents[1]
+    for name in CLASSES.values():
+        (place / f"corrected/z0007_{name}.nrrd").unlink()
+    with np.load(place / "corrected/predicted.npz") as kept:
+        labels, given = kept["labels"].copy(), dict(kept)
+    labels[:, 2:9, 2:9] = 2
+    np.savez(place / "corrected/predicted.npz", **(given | {"labels": labels}))
+    for name, mask in (("fibril", labels > 0), ("cell", labels == 2)):
+        files.tiff(place / f"corrected/{name}.tif", mask.astype(np.uint8))
+    import_rounds(
+        folder.parent, [0], CLASSES, SHAPE, VOXEL, home / "a.zarr",
+        class_priority=["cell", "fibril"],
+    )  # fmt: skip
+    assert seen_slices(open_volume(home / "a.zarr")).tolist() == [7]
+
+
+def test_masks_without_the_slice_that_was_meant_confirm_nothing(folder, place):
+    home = folder.parents[1]
+    for name in CLASSES.values():
+        path = place / f"corrected/z0007_{name}.nrrd"
+        mask, header = nrrd.read(str(path))
+        nrrd.write(str(path), mask[:, :, :2], header)
+    import_rounds(
+        folder.parent, [0], CLASSES, SHAPE, VOXEL, home / "a.zarr", report_path=home / "r.tsv"
+    )
+    report = read_table(home / "r.tsv")
+    assert report["status"].tolist() == ["missing"] * 3
+    assert report["voxels_reviewed"].tolist() == [0] * 3
+
+
+@pytest.mark.parametrize("name", ["regions.csv", "Regions.tsv", "region.tsv", "regions.xlsx"])
+def test_regions_under_another_name_are_told(folder, truth, name):
+    files.new_style(folder / "labels.nrrd", truth, VOXEL, (0, 0, 0))
+    (folder / name).write_text(HEADER)
+    with pytest.raises(InputError, match=rf"{name}: what was reviewed is read from regions.tsv"):
+        imported(folder)
 
 
 def test_a_link_to_nothing(folder):

@@ -117,10 +117,12 @@ def test_masks_of_another_place_or_of_nowhere_are_told():
     said, certain = found_elsewhere(before, other, {"that of z0012": other})
     assert "that of z0012" in said
     assert certain
-    for strange in (other, ~before):
-        said, certain = found_elsewhere(before, strange, {"that of z0013": fibrils(3)})
-        assert "of another place or stack?" in said
-        assert not certain
+    said, certain = found_elsewhere(before, other, {"that of z0013": fibrils(3)})
+    assert "of another place or stack?" in said
+    assert not certain
+    said, certain = found_elsewhere(before, ~before, {"that of z0013": fibrils(3)})
+    assert "inverted" in said
+    assert certain
 
 
 CLASSES, STACK, VOXEL = {1: "fibril", 2: "cell"}, (12, 200, 220), (50.0, 10.0, 12.0)
@@ -175,6 +177,27 @@ def test_one_class_flipped_alone_and_masks_of_the_place_beside_it_are_refused(pl
         files.tiff(folder / f"{name}.tif", (others == value).astype(np.uint8))
         files.tiff(second / f"{name}.tif", (others == value).astype(np.uint8))
     with pytest.raises(InputError, match=r"z0006: fibril: 100% .* that of z0009"):
+        imported(folder)
+
+
+def test_masks_of_exchanged_classes_are_refused(place):
+    folder, labels = place
+    swapped = np.array([0, 2, 1], np.uint8)[labels]
+    files.tiff(folder / "labels.tif", swapped)
+    with pytest.raises(InputError, match=r"fibril: 100% of the outlines .* as that of cell, "):
+        imported(folder)
+    (folder / "labels.tif").unlink()
+    for value, name in CLASSES.items():
+        files.tiff(folder / f"{name}.tif", (swapped == value).astype(np.uint8))
+    with pytest.raises(InputError, match=r"each under the name of its class"):
+        imported(folder)
+
+
+def test_an_inverted_mask_is_refused(place):
+    folder, labels = place
+    (folder / "labels.tif").unlink()
+    files.tiff(folder / "fibril.tif", (labels != 1).astype(np.uint8))
+    with pytest.raises(InputError, match=r"fibril: .* of the outlines .* as inverted, 0% as it is"):
         imported(folder)
 
 

@@ -422,7 +422,7 @@ def test_the_script_loads_saves_and_is_old_python(told, file, tmp_path, predicte
     assert "NOT WRITTEN: z0012_cell" in capsys.readouterr().out
     saved = 2
     names["save_corrections"]()
-    assert capsys.readouterr().out == "saved\n"
+    assert capsys.readouterr().out == "saved z0012\n"
     saved = 1  # the file of the first saving is still there
     names["save_corrections"]()
     assert "NOT WRITTEN: z0012_cell" in capsys.readouterr().out
@@ -436,6 +436,50 @@ def test_the_script_loads_saves_and_is_old_python(told, file, tmp_path, predicte
     exec(compile(source, "open_in_seg3d.py", "exec"), names)
     masks = [a["filename"] for n, a in calls if n == "importlayer" and a["mode"] != "data"]
     assert masks == [f"[{folder}/corrected/z0012_fibril.nrrd]", f"{here}cell.nrrd]"]
+
+
+def test_a_place_opened_twice_is_saved_under_its_own_names(tmp_path, predicted, raw, capsys):
+    """Seg3D calls a second layer of the same name _1, and saves it under that name."""
+    folder = tmp_path / "z0012"
+    export_bundle(folder, 12, raw, predicted, 0.5)
+    source, layers, sittings = (folder / "open_in_seg3d.py").read_text(), [], []
+
+    def load(filename, **_):
+        name = filename.split("/")[-1].removesuffix(".nrrd]")
+        layers.append(f"{name}_1" if name in layers else name)
+        return [layers[-1]]
+
+    def export(layers, **_):
+        for layer in layers:
+            (folder / "corrected" / f"{layer}.nrrd").write_text(f"{layer}, {len(sittings)}")
+
+    names = {"importlayer": load, "exportsegmentation": export, "__file__": str(folder / "s.py")}
+    names |= {n: lambda **_: None for n in ("set", "activatelayer", "opentool", "pickpoint")}
+    for _ in range(3):
+        sittings.append(1)
+        exec(compile(source, "open_in_seg3d.py", "exec"), names)
+        names["save_corrections"]()
+        assert capsys.readouterr().out.endswith("saved z0012\n")
+    saved = {f.name: f.read_text() for f in (folder / "corrected").glob("*.nrrd")}
+    assert set(saved) == {"z0012_fibril.nrrd", "z0012_cell.nrrd"}
+    assert all(text.endswith("_1, 3") for text in saved.values())
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.9])
+def test_masks_handed_out_are_cut_at_the_threshold(tmp_path, raw, threshold):
+    chances = np.random.default_rng(1).integers(0, 256, (2, *SHAPE)).astype(np.uint8)
+    chances[1] //= 4
+    volume = create_volume(
+        tmp_path / "p.zarr", chances.shape, np.uint8, VOXEL, classes=["fibril", "cell"],
+        values=[1, 2],
+    )  # fmt: skip
+    volume[:] = chances
+    record = export_bundle(tmp_path / "z0012", 12, raw, volume, threshold)
+    mask, _ = nrrd.read(str(tmp_path / "z0012/z0012_fibril.nrrd"), index_order="C")
+    here = chances[:, record["offset_voxels_zyx"][0] :][:, : len(mask)] / 255
+    expected = (here[0] > threshold) & (here[0] >= here[1])
+    sure = np.abs(here[0] - threshold) > 1 / 255
+    assert (mask.astype(bool) == expected)[sure].all()
 
 
 def test_paths_that_seg3d_cannot_open_are_refused(tmp_path, predicted, raw):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from blockface.errors import InputError
-from blockface.train import Training, falls, fit, fitting, generator
+from blockface.train import Training, calibrate, falls, fit, fitting, generator
 from blockface.unet import Hardware, Network, load_model, save_model
 
 CPU = Hardware(torch.device("cpu"), None)
@@ -178,6 +178,30 @@ def test_an_ensemble_comes_of_one_training_and_survives_a_kill(tmp_path):
     image = torch.rand(1, 1, 16, 16)
     for one, other in zip(model.members, stored.members, strict=True):
         torch.testing.assert_close(one(image), other(image), rtol=1e-5, atol=1e-6)
+
+
+def test_members_have_the_statistics_of_their_own_weights(tmp_path):
+    """Averaging weights does not average the statistics of what they compute."""
+    model, _ = members_of(tmp_path, 2)
+    for member in model.members:
+        before = {n: v.clone() for n, v in member.named_buffers() if "running" in n}
+        calibrate(member, lambda rng: [torch.rand(2, 1, 16, 16, generator=rng)], TRAINING.seed, CPU)
+        assert before
+        for name, value in member.named_buffers():
+            if name in before:
+                torch.testing.assert_close(value, before[name])
+
+
+def test_what_is_kept_is_an_average_of_the_last_weights(tmp_path):
+    """At a learning rate that makes them jump, the average lies away from the last ones."""
+    weights = []
+    for number, averaging in enumerate((0.5, 0.0)):  # over half of the steps; none
+        settings = replace(TRAINING, averaging=averaging, learning_rate=0.05, validations=1)
+        (tmp_path / str(number)).mkdir()
+        weights.append(training(tmp_path / str(number), settings=settings)[0])
+    averaged, last = weights
+    apart = [np.abs(averaged[n] - last[n]).max() for n in last if n.endswith("weight")]
+    assert max(apart) > 0.01
 
 
 @pytest.mark.parametrize("members", [1, 2, 4, 8])

@@ -54,7 +54,10 @@ def describe(error: jsonschema.ValidationError) -> str:
         )
     expected = error.schema.get("description") or allowed(error)
     if ".classes" in where:
-        expected = "value: name for each class, such as {1: fibril}"
+        expected = (
+            "value: name for each class, such as {1: fibril}; names hold A to Z, digits, _ and "
+            "-, and begin with a letter or digit"
+        )
     return f"{where}: {error.message}; expected: {expected} (docs/configuration.md)"
 
 

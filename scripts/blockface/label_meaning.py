@@ -45,7 +45,8 @@ def meaning_of(
             "as background; save it again"
         )
     listing = ", ".join(f"{v} ({counts[v]} voxels)" for v in values)
-    binary = [v for v in values if v] in ([], [1], [255])
+    painted = [v for v in values if v]
+    binary = painted in ([], [1], [255]) or (own is not None and painted == [own])
     if own is not None:
         if not binary:
             raise InputError(
@@ -54,7 +55,7 @@ def meaning_of(
                 "Threshold from 1, Convert to Mask); if it is a label map of classes, put 'labels' "
                 "into its name instead"
             )
-        notes = ["values 0 and 255 taken as 0 and 1"] if 255 in values else []
+        notes = [f"values 0 and {v} taken as 0 and 1" for v in painted if v != 1]
         if 0 not in values:
             notes.append("every voxel is painted; inverted?")
             log.warning("%s: every voxel is painted; is the mask inverted?", path)

@@ -77,6 +77,10 @@ def bundles_of(round_folder: Path) -> list[list[Path]]:
     return bundles
 
 
+class NotSavedError(InputError):
+    """A place that was handed out is in the round, but nothing was saved of it."""
+
+
 def _below(folder: Path) -> list[list[Path]]:
     inside = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
     for path in inside:
@@ -98,9 +102,17 @@ def _below(folder: Path) -> list[list[Path]]:
         if file.is_file() and file not in here and not picture:
             refuse_other_formats(file)
     bundles = (_saved_over(folder, here) if handed_out else [here]) if here else []
+    unsaved = []
     for path in inside:
         if path.is_dir() and path not in here:
-            bundles += _below(path)
+            try:
+                bundles += _below(path)
+            except NotSavedError as error:
+                unsaved.append(error)
+    if unsaved:
+        others = [str(error).split(":")[0] for error in unsaved[1:]]
+        also = f"; so are {', '.join(others)}" if others else ""
+        raise NotSavedError(f"{unsaved[0]}{also}")
     return bundles
 
 
@@ -170,7 +182,7 @@ def _saved_over(folder: Path, here: list[Path]) -> list[list[Path]]:
         log.warning("%s: the masks handed out were saved over; they are read", folder)
         return [[p for p in masks.values() if p in here]]
     beside = [p.name for p in here if p.name not in told]
-    raise InputError(
+    raise NotSavedError(
         f"{folder}: a correction bundle without a file in corrected/; what it holds beside is "
         "the prediction; save the masks into corrected/ (unchanged if all is right)"
         + (f", move {', '.join(beside)} there" if beside else "")

@@ -12,6 +12,7 @@ SHOWN = (
     "place_score", "place_error", "y0", "y1", "x0", "x1", "expected_error", "disagreement", "jump",
     "uncertain_fraction", "mean_entropy", "distance",
 )  # fmt: skip
+SHARES = ("place_error", "expected_error", "disagreement", "jump", "uncertain_fraction")
 
 
 def choose_slices(
@@ -61,32 +62,40 @@ def choose_slices(
     return picked[["rank", "z", "score", *shown, "control", "reason", "folder"]]
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.995 else "100 %"
+
+
 def _reason(row: dict, medians) -> str:
     if row["control"]:
         return "control: chosen at random, not by its score"
+    here, usual = (
+        {name: _percent(values[name]) for name in SHARES if name in values}
+        for values in (row, dict(medians))
+    )
     parts = []
-    if "place_error" in row:
+    if "place_error" in here:
         parts.append(
-            f"{row['place_error']:.1%} of the voxels of this part are expected to be wrong (half "
-            f"of the slices: below {medians['place_error']:.1%} in their worst part)"
+            f"{here['place_error']} of the voxels of this part are expected to be wrong (half "
+            f"of the slices: below {usual['place_error']} in their worst part)"
         )
     parts.append(
-        f"{row['expected_error']:.1%} of the segmentation is expected to be wrong (half of the "
-        f"slices: below {medians['expected_error']:.1%})"
+        f"{here['expected_error']} of the segmentation is expected to be wrong, as a mean of the "
+        f"classes (half of the slices: below {usual['expected_error']})"
     )
-    if "disagreement" in row:
+    if "disagreement" in here:
         parts.append(
-            f"the networks of the ensemble differ by {row['disagreement']:.1%} (half of the "
-            f"slices: below {medians['disagreement']:.1%})"
+            f"the networks of the ensemble differ by {here['disagreement']} (half of the "
+            f"slices: below {usual['disagreement']})"
         )
     if row["stands_out"] > 0:
         parts.append(
-            f"the shapes differ by {row['jump']:.1%} from the slices beside it (half of the "
-            f"slices: below {medians['jump']:.1%})"
+            f"the shapes differ by {here['jump']} from the slices beside it (half of the "
+            f"slices: below {usual['jump']})"
         )
-    share, usual = (100 * v for v in (row["uncertain_fraction"], medians["uncertain_fraction"]))
     parts.append(
-        f"{share:.2g} % of the voxels are undecided (half of the slices: below {usual:.2g} %)"
+        f"{here['uncertain_fraction']} of the voxels are undecided (half of the slices: below "
+        f"{usual['uncertain_fraction']})"
     )
     slices = int(row["distance"])
     parts.append(f"the nearest annotated slice is {slices} slice{'s' * (slices != 1)} away")

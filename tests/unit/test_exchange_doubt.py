@@ -327,6 +327,24 @@ def test_a_mask_saved_over_the_one_handed_out_while_another_was_saved_aside(fold
         imported(folder)
 
 
+def test_all_places_of_which_nothing_was_saved_are_named(folder, place):
+    for name in CLASSES.values():
+        (place / f"corrected/z0007_{name}.nrrd").unlink()
+    shutil.copytree(place, folder / "z0009")
+    with pytest.raises(InputError, match=r"z0007: a correction bundle without .*; so are .*z0009"):
+        imported(folder)
+
+
+def test_a_mask_may_hold_the_value_of_its_class(folder, truth):
+    """As napari numbers what is painted in a layer of that class."""
+    for value, name in CLASSES.items():
+        files.tiff(folder / f"{name}.tif", np.where(truth == value, value, 0))
+    assert np.array_equal(imported(folder)[:], known(truth, 3, 9))
+    files.tiff(folder / "fibril.tif", np.where(truth == 1, 2, 0))
+    with pytest.raises(InputError, match=r"named after the class fibril but holds the values"):
+        imported(folder)
+
+
 def test_class_priority_teaches_nothing_of_context_that_nobody_changed(folder, place):
     """A mask that also holds what another one, which goes before it, holds all over."""
     home = folder.parents[1]

@@ -155,7 +155,7 @@ def test_disagreement_of_an_ensemble_enters_score_and_reason(tmp_path, predicted
     scores = slice_scores(predicted, [], [1, 2], 0.5, differ)
     chosen = choose_slices(scores, 1)
     assert chosen["z"].tolist() == [7]
-    assert "differ by 90.0%" in chosen["reason"][0]
+    assert "differ by 90 %" in chosen["reason"][0]
     votes = create_volume(
         tmp_path / "v.zarr", (2, *SHAPE), np.uint8, VOXEL, classes=["a", "b"], members=2
     )

@@ -345,20 +345,23 @@ def test_a_mask_may_hold_the_value_of_its_class(folder, truth):
         imported(folder)
 
 
-def test_class_priority_teaches_nothing_of_context_that_nobody_changed(folder, place):
+@pytest.mark.parametrize(("first", "value"), [("fibril", 1), ("cell", 2)])
+def test_class_priority_teaches_nothing_of_context_that_nobody_changed(folder, place, first, value):
     """A mask that also holds what another one, which goes before it, holds all over."""
     home = folder.parents[1]
     for name in CLASSES.values():
         (place / f"corrected/z0007_{name}.nrrd").unlink()
     with np.load(place / "corrected/predicted.npz") as kept:
         labels, given = kept["labels"].copy(), dict(kept)
-    labels[:, 2:9, 2:9] = 2
+    labels[labels > 0] = 3 - value
+    labels[:, 2:9, 2:9] = value
     np.savez(place / "corrected/predicted.npz", **(given | {"labels": labels}))
-    for name, mask in (("fibril", labels > 0), ("cell", labels == 2)):
+    for name in CLASSES.values():
+        mask = labels == value if name == first else labels > 0
         files.tiff(place / f"corrected/{name}.tif", mask.astype(np.uint8))
     import_rounds(
         folder.parent, [0], CLASSES, SHAPE, VOXEL, home / "a.zarr",
-        class_priority=["cell", "fibril"],
+        class_priority=[first],
     )  # fmt: skip
     assert seen_slices(open_volume(home / "a.zarr")).tolist() == [7]
 

@@ -141,7 +141,7 @@ def test_a_network_too_deep_for_the_patches_is_refused():
         fitting(asked, 48, Network(outputs=2, depth=6, stride=2))
 
 
-def members_of(folder, members, *, stop_at=None, steps=24):
+def members_of(folder, members, *, stop_at=None, steps=24, **settings):
     drawn = []
 
     def sample(rng):
@@ -152,7 +152,7 @@ def members_of(folder, members, *, stop_at=None, steps=24):
         return images, 1 - images
 
     model, history = fit(
-        NETWORK, replace(TRAINING, steps=steps, members=members),
+        NETWORK, replace(TRAINING, steps=steps, members=members, **settings),
         sample=sample, loss=lambda output, target: ((output - target) ** 2).mean(),
         validate=lambda model: {"score": 0.0}, checkpoint=folder / "c", made_from={},
         hardware=CPU, save_every_s=0,
@@ -182,7 +182,7 @@ def test_an_ensemble_comes_of_one_training_and_survives_a_kill(tmp_path):
 
 def test_members_have_the_statistics_of_their_own_weights(tmp_path):
     """Averaging weights does not average the statistics of what they compute."""
-    model, _ = members_of(tmp_path, 2)
+    model, _ = members_of(tmp_path, 2, validations=1)  # which has them reckoned, too
     for member in model.members:
         before = {n: v.clone() for n, v in member.named_buffers() if "running" in n}
         calibrate(member, lambda rng: [torch.rand(2, 1, 16, 16, generator=rng)], TRAINING.seed, CPU)

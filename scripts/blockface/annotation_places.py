@@ -62,6 +62,11 @@ def placed_by_hand(path, layer: Layer, reference, regions, rows, predicted):
         return Placement(fitting[0][::2], shape, (0, 1, 2), (False,) * 3), fitting
     if predicted and shape == predicted.labels.shape:
         return Placement(predicted.offset, shape, (0, 1, 2), (False,) * 3), rows
+    if predicted and shape[1:] == predicted.labels.shape[1:]:
+        raise InputError(
+            f"{path}: {by(shape)} voxels (z y x) of a place that was handed out in "
+            f"{by(predicted.labels.shape)}; save all {len(predicted.labels)} slices"
+        )
     if own:
         raise InputError(
             f"{path}: {by(shape)} voxels (z y x), and {len(fitting)} of the {len(own)} boxes in "

@@ -147,7 +147,7 @@ def refuse_other_formats(path: Path) -> None:
         ".zip": "unpack it; from webKnossos, export TIFF or zarr of the bounding box",
         ".nml": "it holds skeletons; from webKnossos, export TIFF or zarr of the bounding box",
         ".zarr": "a zarr is a folder; copy it again with all that is in it",
-    } | dict.fromkeys(OTHERS, "export it from Seg3D as NRRD")
+    } | dict.fromkeys(OTHERS, "export it from Seg3D as NRRD; a picture does not belong here")
     if path.suffix.lower() in advice:
         raise InputError(
             f"{path}: segmentations of type {path.suffix} are not read; expected .nrrd, "

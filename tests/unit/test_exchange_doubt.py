@@ -195,6 +195,15 @@ def test_a_tiff_of_a_place_lies_where_it_was_handed_out_whatever_regions_say(fol
     assert np.array_equal(found[7, y : y + 32, x : x + 32], labels[7 - z])
 
 
+def test_a_tiff_of_one_slice_of_a_place_is_told(folder, place):
+    for name in CLASSES.values():
+        (place / f"corrected/z0007_{name}.nrrd").unlink()
+    with np.load(place / "corrected/predicted.npz") as kept:
+        files.tiff(place / "corrected/labels.tif", kept["labels"][2:3])
+    with pytest.raises(InputError, match=r"1 x 32 x 32 voxels .* 5 x 32 x 32; save all 5 slices"):
+        imported(folder)
+
+
 def test_a_tiff_of_a_size_that_no_region_has(folder, truth):
     tifffile.imwrite(folder / "labels.tif", truth[3:5])
     (folder / "regions.tsv").write_text(f"{HEADER}labels.tif\t3\t6\t0\t40\t0\t56\n")

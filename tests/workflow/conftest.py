@@ -29,9 +29,9 @@ def made(tmp_path_factory) -> Callable[[str, Callable[[], Project]], Project]:
 
 
 @pytest.fixture(scope="session")
-def fresh(tmp_path_factory) -> Project:
+def fresh(made, tmp_path_factory) -> Project:
     """A project of which nothing is made yet; only to be copied."""
-    return Project.new(tmp_path_factory.mktemp("fresh") / "project")
+    return made("fresh", lambda: Project.new(tmp_path_factory.mktemp("fresh") / "project"))
 
 
 @pytest.fixture(scope="session")

@@ -254,8 +254,9 @@ def pattern(
     told = [(m, s, h.weight.sum()) for (m, s), h in zip(each, hosts, strict=True) if m == m]
     if not told:
         return Pattern(edges, g, pairs, np.nan, np.nan, np.nan)
-    *told, weight = np.array(told).T
-    mean, sd = np.average(told, axis=1, weights=weight)
+    means, sds, weight = np.array(told).T
+    mean = np.average(means, weights=weight)
+    sd = np.sqrt(np.average(sds**2 + (means - mean) ** 2, weights=weight))  # of all windows' points
     d = points[0].shape[1]
     density = sum(map(len, points)) / sum(w.whole for w in windows)
     random = gamma(1 + 1 / d) / (density * ball(d, 1)) ** (1 / d)

@@ -16,6 +16,7 @@ from blockface.errors import InputError
 
 pa.set_memory_pool(pa.system_memory_pool())  # its own keeps what is freed, half as much again
 
+NAMES = ("class", "class_a", "class_b", "neighbour_class")  # may be "NA", or "1": no numbers
 WAITING_BYTES = 2**20  # of short tables that are not yet written
 
 
@@ -109,7 +110,10 @@ def read_table(path: str | Path, columns: tuple[str, ...] = ()) -> pd.DataFrame:
         frame = pd.read_parquet(path)
     else:
         try:
-            frame = pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
+            frame = pd.read_csv(
+                path, sep="\t" if path.suffix == ".tsv" else ",", dtype=dict.fromkeys(NAMES, str),
+                keep_default_na=False, na_values=[""],
+            )  # fmt: skip
         except pd.errors.EmptyDataError:
             raise InputError(f"{path}: the table is empty; expected a header line") from None
         except (UnicodeDecodeError, pd.errors.ParserError) as error:

@@ -68,6 +68,14 @@ def test_slabs_that_are_not_of_this_table_are_told(tmp_path):
             measure_objects.main(**fewer, threads=1)
 
 
+@pytest.mark.parametrize("name", ["NA", "12"])
+def test_a_class_may_be_called_what_reads_as_nothing_or_a_number(tmp_path, name):
+    paths = measured(tmp_path / "o", scattered(8, (30, 40, 50), 10), 1, name)
+    measure_objects.main(**paths | {"index": str(tmp_path / "o/index.csv")}, threads=1)
+    for table in ("objects", "summary"):
+        assert name in read_table(tmp_path / f"o/{table}.csv")["class"].tolist()
+
+
 def test_tables_agree_with_one_another(tmp_path):
     labels = scattered(9, (60, 40, 50), 40)
     classes = {i: "cell" if i % 2 else "fibril" for i in range(1000)}

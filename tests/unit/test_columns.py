@@ -113,8 +113,8 @@ def test_centres_of_neighbours_and_their_classes():
         "centroid_x_nm": [0.0, 0.0, 120.0],
     })  # fmt: skip
     near = pd.DataFrame({
-        "object_id": [9, 3, 3, 7], "neighbour_id": [7, 9, 7, 9], "rank": [1, 2, 1, 0],
-        "class_rank": [1, 2, 1, 1], "surface_distance_nm": [100.0, 90.0, 20.0, 100.0],
+        "object_id": [9, 9, 3, 3, 7], "neighbour_id": [3, 7, 9, 7, 9], "rank": [0, 1, 2, 1, 0],
+        "class_rank": [1, 1, 2, 1, 1], "surface_distance_nm": [110.0, 100.0, 90.0, 20.0, 100.0],
     })  # fmt: skip
     table = neighbour_table(near, objects.set_index("object_id"))
     assert table[["object_id", "neighbour_id"]].to_numpy().tolist() == [
@@ -122,7 +122,8 @@ def test_centres_of_neighbours_and_their_classes():
         [3, 9],
         [7, 9],
         [9, 7],
+        [9, 3],
     ]
-    assert table["centre_distance_nm"].tolist() == [50, 120, 130, 130]
-    assert table["class"].tolist() == ["cell", "cell", "fibril", "fibril"]
-    assert table["neighbour_class"].tolist() == ["fibril"] * 4
+    assert table["centre_distance_nm"].tolist() == [50, 120, 130, 130, 120]
+    assert table["class"].tolist() == ["cell", "cell", "fibril", "fibril", "fibril"]
+    assert table["neighbour_class"].tolist() == [*["fibril"] * 4, "cell"]

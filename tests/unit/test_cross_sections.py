@@ -196,3 +196,5 @@ def test_how_many_rows_are_held_at_a_time_changes_nothing(tmp_path, monkeypatch)
     assert whole["neighbours"].object_id.nunique() > 2
     for name in NAMES:
         pd.testing.assert_frame_equal(few[name], whole[name], obj=name)
+        texts = [(tmp_path / kind / f"{name}.csv").read_text() for kind in ("few", "whole")]
+        assert texts[0] == texts[1], name

@@ -86,6 +86,14 @@ def test_crimp_has_period_and_amplitude(tmp_path, spacing):
         assert np.isnan(row.helix_pitch_nm)
 
 
+@pytest.mark.parametrize(("periods", "told"), [(1.25, False), (1.75, True)])
+def test_a_crimp_shows_one_and_a_half_periods(tmp_path, periods, told):
+    z = np.linspace(-periods / 2, periods / 2, 3000) * 900
+    line = np.stack([z, 60 * np.sin(2 * np.pi * z / 900), 0 * z], 1)
+    mask = mask_of(tube(line, 60), np.ptp(line, axis=0) + 120, SPACINGS[0])
+    assert np.isfinite(row_of(tmp_path, mask, SPACINGS[0]).crimp_period_nm) == told
+
+
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_neither_straight_nor_bent_rods_are_waves(tmp_path, spacing):
     k = scale(spacing)

@@ -208,3 +208,15 @@ def test_too_few_points_say_nothing():
     found = pattern(windows, points, bins(windows, points))
     assert len(found.g) == 0
     assert np.isnan(found.nearest)
+
+
+def test_the_spread_of_distances_is_that_of_all_windows_together():
+    """A lattice in each, whose distances are all alike."""
+    windows, points = [Window((200.0,) * 3)] * 2, []
+    for step in (10, 20):
+        axis = np.arange(step / 2, 200, step)
+        points.append(np.stack(np.meshgrid(axis, axis, axis), -1).reshape(-1, 3))
+    found = pattern(windows, points, bins(windows, points))
+    each = np.repeat([10.0, 20.0], [len(p) for p in points])
+    assert found.nearest == pytest.approx(each.mean())
+    assert found.nearest_sd == pytest.approx(each.std())

@@ -201,7 +201,7 @@ rule measure_objects:
         runtime="4h",
     params:
         intensity=lambda wildcards: "stack" in of(wildcards),
-        revision=6,
+        revision=7,
     script:
         "../../scripts/measure_objects.py"
 

@@ -13,7 +13,7 @@ from blockface.iterations import FELL, measured_otherwise, stopping_hint
 PANELS = (
     ("annotated_percent", "annotated (% of the voxels)"),
     ("dice", "Dice on held-out slices"),
-    ("correction_rate", "corrected (% of the voxels reviewed)"),
+    ("correction_rate", "corrected (% of reviewed)"),
     ("n_objects", "objects"),
     ("diameter_mean_nm", "mean diameter (nm)"),
 )

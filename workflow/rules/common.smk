@@ -71,7 +71,9 @@ if workflow.is_main_process:
     for name in ROUNDS:
         for other in round_files.no_rounds(config["datasets"][name]["annotations"]):
             folder = Path(config["datasets"][name]["annotations"], other)
-            print(f"{folder}: no round, as its name is not of two digits; left out", file=sys.stderr)
+            print(
+                f"{folder}: no round, as its name is not of two digits; left out", file=sys.stderr
+            )
 told(references.check_segmenters, config, NEWEST, SETTINGS)
 COMPARED = told(references.comparisons, config, NEWEST, SETTINGS)
 

@@ -88,6 +88,8 @@ def divided(tracks: Tracks, share, owner, plane, sections, least: float):
         if got is not None:
             cuts.append(cut)
             parts.append(got)
+            sliver = own[(own >= 0) & ~np.isin(own, cut.number)]  # all of it is others' now
+            owner[sliver], tracks.inside[sliver] = -1, tracks.number[cut.number[0]]
             owner[cut.number] = -1
             tracks.inside[cut.number] = -1
     return cuts, parts

@@ -161,6 +161,18 @@ def test_slabs_blocks_and_threads_do_not_matter(scene, threads, max_gap, apart):
         assert {f"class{c}" for c in np.unique(classes[own])} == {row._2}
 
 
+def test_who_loses_all_of_its_cross_section_to_others_counts_none_of_it():
+    """A cut may leave a sliver of it to the object that was found there, which then has nothing."""
+    rng = np.random.default_rng(19)
+    noise = ndimage.gaussian_filter(rng.standard_normal((6, 30, 40)), 1.2)
+    z, y, x = np.indices(noise.shape)
+    sheets = (((z + y - 2 * x) % 2 == 0) * 255).astype(np.uint8)
+    mask = (noise > np.quantile(noise, 0.35)).astype(np.uint8)
+    ids, index, _ = separated(mask, max_gap=2, boundary=sheets)
+    assert len(index) > 20
+    assert index.voxels.tolist() == np.bincount(ids.ravel())[index.object_id].tolist()
+
+
 def rods(depth, *places, radius=6, shape=(48, 64)):
     """Mask of discs: each place a function of z that gives y, x, or None."""
     mask = np.zeros((depth, *shape), np.uint8)

@@ -82,7 +82,7 @@ rule separate_objects:
     params:
         min_volume_um3=setting("min_volume_um3"),
         slices=lambda wildcards: slices_settings(wildcards, "max_gap", "min_area_nm2"),
-        revision=5,
+        revision=6,
     script:
         "../../scripts/separate_objects.py"
 

@@ -229,9 +229,10 @@ def minutes_spent(folder: Path) -> float:
             what, when = line.split("\t")
             if what == "opened":
                 spent = (saved - opened).total_seconds() / 60 if saved else 0.0
-                if not 0 <= spent <= SITTING:
+                if 0 <= spent <= SITTING:
+                    total += spent
+                else:
                     log.warning("%s: %.0f minutes in one sitting; left out", path, spent)
-                total += spent if 0 <= spent <= SITTING else 0.0
                 opened, saved = when and datetime.fromisoformat(when), None
             elif what == "saved" and opened:
                 saved = datetime.fromisoformat(when)

@@ -16,6 +16,7 @@ from blockface.classes import BACKGROUND
 from blockface.errors import InputError
 from blockface.layers import is_annotation
 from blockface.predicted import FILE
+from blockface.round_files import no_rounds
 from blockface.tables import read_table
 
 log = logging.getLogger(__name__)
@@ -41,9 +42,8 @@ def round_folders(folder: str | Path) -> list[Path]:
     found = sorted(f for f in folder.iterdir() if f.is_dir()) if folder.is_dir() else []
     odd = [f.name for f in found if f.name.isdigit() and len(f.name) != 2]
     rounds = [f for f in found if re.fullmatch(r"\d\d", f.name)]
-    for other in found:
-        if other not in rounds and not other.name.startswith("."):
-            log.warning("%s: not named as a round is, in two digits; left out", other)
+    for other in no_rounds(folder) if found else ():
+        log.warning("%s: not named as a round is, in two digits; left out", folder / other)
     if odd or not rounds:
         raise InputError(
             f"{folder}: found {', '.join(odd) or 'no annotation round'}; expected folders 00, 01, "
